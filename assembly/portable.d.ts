@@ -1,0 +1,1 @@
+declare type i32 = number; declare type u32 = number;
