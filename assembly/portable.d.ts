@@ -1,1 +1,2 @@
-declare type i32 = number; declare type u32 = number;
+/** Lets tsc read layout.ts, which both compilers compile. */
+declare type i32 = number;

@@ -10,6 +10,8 @@
 export interface Window {
   /** 2 MiB ranges in the window. */
   readonly rangeCount: number;
+  /** Page faults posted so far, for statistics. */
+  readonly faults?: number;
   /** Copies from the range into a buffer outside the shared memory. offset + size ≤ 2 MiB. */
   read(range: number, offset: number, into: Uint8Array, at: number, size: number): number;
   write(range: number, offset: number, from: Uint8Array, at: number, size: number): number;

@@ -70,6 +70,10 @@ export interface FileSystem<N extends Inode = Inode> {
   fsync(inode: N, dataOnly: boolean): Errno;
 
   opendir(inode: N): DirStream | Errno;
+  /** The directory that holds this directory (the root: itself). Only then does LOOKUP of ".." work. */
+  parent?(directory: N): N | Errno;
+  /** Creates a regular file without a name; `link` may give it one. Absent: TMPFILE is ENOSYS. */
+  tmpfile?(parent: N, mode: number, caller: Caller): N | Errno;
   statfs(out: StatFs): Errno;
   /** Writes back everything that is dirty anywhere; `nowMs` lets a timer do it in portions. */
   sync(): Errno;

@@ -24,11 +24,7 @@ export const Attr = struct('fuse_attr', {
   flags: u32,
 });
 
-export const SxTime = struct('fuse_sx_time', {
-  tv_sec: i64,
-  tv_nsec: u32,
-  __reserved: i32,
-});
+export const SxTime = struct('fuse_sx_time', { tv_sec: i64, tv_nsec: u32, __reserved: i32 });
 
 export const Statx = struct('fuse_statx', {
   mask: u32,
@@ -67,12 +63,7 @@ export const Kstatfs = struct('fuse_kstatfs', {
   spare: words(4, 6),
 });
 
-export const FileLock = struct('fuse_file_lock', {
-  start: sat64,
-  end: sat64,
-  type: u32,
-  pid: u32,
-});
+export const FileLock = struct('fuse_file_lock', { start: sat64, end: sat64, type: u32, pid: u32 });
 
 /** Size by protocol minor: <9 120, >=9 128. */
 export const EntryOut = struct('fuse_entry_out', {
@@ -85,26 +76,12 @@ export const EntryOut = struct('fuse_entry_out', {
   attr: nested(Attr),
 });
 
-export const ForgetIn = struct('fuse_forget_in', {
-  nlookup: sat64,
-});
-
-export const ForgetOne = struct('fuse_forget_one', {
-  nodeid: u64,
-  nlookup: sat64,
-});
-
-export const BatchForgetIn = struct('fuse_batch_forget_in', {
-  count: u32,
-  dummy: u32,
-});
+export const ForgetIn = struct('fuse_forget_in', { nlookup: sat64 });
+export const ForgetOne = struct('fuse_forget_one', { nodeid: u64, nlookup: sat64 });
+export const BatchForgetIn = struct('fuse_batch_forget_in', { count: u32, dummy: u32 });
 
 /** Size by protocol minor: <9 0, >=9 16. */
-export const GetattrIn = struct('fuse_getattr_in', {
-  getattr_flags: u32,
-  dummy: u32,
-  fh: u64,
-});
+export const GetattrIn = struct('fuse_getattr_in', { getattr_flags: u32, dummy: u32, fh: u64 });
 
 /** Size by protocol minor: <9 96, >=9 104. */
 export const AttrOut = struct('fuse_attr_out', {
@@ -131,31 +108,11 @@ export const StatxOut = struct('fuse_statx_out', {
 });
 
 /** Size by protocol minor: <12 8, >=12 16. */
-export const MknodIn = struct('fuse_mknod_in', {
-  mode: u32,
-  rdev: u32,
-  umask: u32,
-  padding: u32,
-});
-
-export const MkdirIn = struct('fuse_mkdir_in', {
-  mode: u32,
-  umask: u32,
-});
-
-export const RenameIn = struct('fuse_rename_in', {
-  newdir: u64,
-});
-
-export const Rename2In = struct('fuse_rename2_in', {
-  newdir: u64,
-  flags: u32,
-  padding: u32,
-});
-
-export const LinkIn = struct('fuse_link_in', {
-  oldnodeid: u64,
-});
+export const MknodIn = struct('fuse_mknod_in', { mode: u32, rdev: u32, umask: u32, padding: u32 });
+export const MkdirIn = struct('fuse_mkdir_in', { mode: u32, umask: u32 });
+export const RenameIn = struct('fuse_rename_in', { newdir: u64 });
+export const Rename2In = struct('fuse_rename2_in', { newdir: u64, flags: u32, padding: u32 });
+export const LinkIn = struct('fuse_link_in', { oldnodeid: u64 });
 
 export const SetattrIn = struct('fuse_setattr_in', {
   valid: u32,
@@ -176,38 +133,13 @@ export const SetattrIn = struct('fuse_setattr_in', {
   unused5: u32,
 });
 
-export const OpenIn = struct('fuse_open_in', {
-  flags: u32,
-  open_flags: u32,
-});
+export const OpenIn = struct('fuse_open_in', { flags: u32, open_flags: u32 });
 
 /** Size by protocol minor: <12 8, >=12 16. */
-export const CreateIn = struct('fuse_create_in', {
-  flags: u32,
-  mode: u32,
-  umask: u32,
-  open_flags: u32,
-});
-
-export const OpenOut = struct('fuse_open_out', {
-  fh: u64,
-  open_flags: u32,
-  backing_id: i32,
-});
-
-export const ReleaseIn = struct('fuse_release_in', {
-  fh: u64,
-  flags: u32,
-  release_flags: u32,
-  lock_owner: bits64,
-});
-
-export const FlushIn = struct('fuse_flush_in', {
-  fh: u64,
-  unused: u32,
-  padding: u32,
-  lock_owner: bits64,
-});
+export const CreateIn = struct('fuse_create_in', { flags: u32, mode: u32, umask: u32, open_flags: u32 });
+export const OpenOut = struct('fuse_open_out', { fh: u64, open_flags: u32, backing_id: i32 });
+export const ReleaseIn = struct('fuse_release_in', { fh: u64, flags: u32, release_flags: u32, lock_owner: bits64 });
+export const FlushIn = struct('fuse_flush_in', { fh: u64, unused: u32, padding: u32, lock_owner: bits64 });
 
 export const ReadIn = struct('fuse_read_in', {
   fh: u64,
@@ -230,56 +162,19 @@ export const WriteIn = struct('fuse_write_in', {
   padding: u32,
 });
 
-export const WriteOut = struct('fuse_write_out', {
-  size: u32,
-  padding: u32,
-});
+export const WriteOut = struct('fuse_write_out', { size: u32, padding: u32 });
 
 /** Size by protocol minor: <4 48, >=4 80. */
-export const StatfsOut = struct('fuse_statfs_out', {
-  st: nested(Kstatfs),
-});
-
-export const FsyncIn = struct('fuse_fsync_in', {
-  fh: u64,
-  fsync_flags: u32,
-  padding: u32,
-});
+export const StatfsOut = struct('fuse_statfs_out', { st: nested(Kstatfs) });
+export const FsyncIn = struct('fuse_fsync_in', { fh: u64, fsync_flags: u32, padding: u32 });
 
 /** Size by protocol minor: without SETXATTR_EXT 8, with 16. */
-export const SetxattrIn = struct('fuse_setxattr_in', {
-  size: u32,
-  flags: u32,
-  setxattr_flags: u32,
-  padding: u32,
-});
-
-export const GetxattrIn = struct('fuse_getxattr_in', {
-  size: u32,
-  padding: u32,
-});
-
-export const GetxattrOut = struct('fuse_getxattr_out', {
-  size: u32,
-  padding: u32,
-});
-
-export const LkIn = struct('fuse_lk_in', {
-  fh: u64,
-  owner: bits64,
-  lk: nested(FileLock),
-  lk_flags: u32,
-  padding: u32,
-});
-
-export const LkOut = struct('fuse_lk_out', {
-  lk: nested(FileLock),
-});
-
-export const AccessIn = struct('fuse_access_in', {
-  mask: u32,
-  padding: u32,
-});
+export const SetxattrIn = struct('fuse_setxattr_in', { size: u32, flags: u32, setxattr_flags: u32, padding: u32 });
+export const GetxattrIn = struct('fuse_getxattr_in', { size: u32, padding: u32 });
+export const GetxattrOut = struct('fuse_getxattr_out', { size: u32, padding: u32 });
+export const LkIn = struct('fuse_lk_in', { fh: u64, owner: bits64, lk: nested(FileLock), lk_flags: u32, padding: u32 });
+export const LkOut = struct('fuse_lk_out', { lk: nested(FileLock) });
+export const AccessIn = struct('fuse_access_in', { mask: u32, padding: u32 });
 
 /** Size by protocol minor: without INIT_EXT 16, with 64. */
 export const InitIn = struct('fuse_init_in', {
@@ -309,12 +204,7 @@ export const InitOut = struct('fuse_init_out', {
   unused: words(2, 11),
 });
 
-export const CuseInitIn = struct('cuse_init_in', {
-  major: u32,
-  minor: u32,
-  unused: u32,
-  flags: u32,
-});
+export const CuseInitIn = struct('cuse_init_in', { major: u32, minor: u32, unused: u32, flags: u32 });
 
 export const CuseInitOut = struct('cuse_init_out', {
   major: u32,
@@ -328,19 +218,9 @@ export const CuseInitOut = struct('cuse_init_out', {
   spare: words(4, 10),
 });
 
-export const InterruptIn = struct('fuse_interrupt_in', {
-  unique: bits64,
-});
-
-export const BmapIn = struct('fuse_bmap_in', {
-  block: u64,
-  blocksize: u32,
-  padding: u32,
-});
-
-export const BmapOut = struct('fuse_bmap_out', {
-  block: u64,
-});
+export const InterruptIn = struct('fuse_interrupt_in', { unique: bits64 });
+export const BmapIn = struct('fuse_bmap_in', { block: u64, blocksize: u32, padding: u32 });
+export const BmapOut = struct('fuse_bmap_out', { block: u64 });
 
 export const IoctlIn = struct('fuse_ioctl_in', {
   fh: u64,
@@ -351,33 +231,11 @@ export const IoctlIn = struct('fuse_ioctl_in', {
   out_size: u32,
 });
 
-export const IoctlIovec = struct('fuse_ioctl_iovec', {
-  base: u64,
-  len: u64,
-});
-
-export const IoctlOut = struct('fuse_ioctl_out', {
-  result: i32,
-  flags: u32,
-  in_iovs: u32,
-  out_iovs: u32,
-});
-
-export const PollIn = struct('fuse_poll_in', {
-  fh: u64,
-  kh: bits64,
-  flags: u32,
-  events: u32,
-});
-
-export const PollOut = struct('fuse_poll_out', {
-  revents: u32,
-  padding: u32,
-});
-
-export const NotifyPollWakeupOut = struct('fuse_notify_poll_wakeup_out', {
-  kh: bits64,
-});
+export const IoctlIovec = struct('fuse_ioctl_iovec', { base: u64, len: u64 });
+export const IoctlOut = struct('fuse_ioctl_out', { result: i32, flags: u32, in_iovs: u32, out_iovs: u32 });
+export const PollIn = struct('fuse_poll_in', { fh: u64, kh: bits64, flags: u32, events: u32 });
+export const PollOut = struct('fuse_poll_out', { revents: u32, padding: u32 });
+export const NotifyPollWakeupOut = struct('fuse_notify_poll_wakeup_out', { kh: bits64 });
 
 export const FallocateIn = struct('fuse_fallocate_in', {
   fh: u64,
@@ -399,36 +257,11 @@ export const InHeader = struct('fuse_in_header', {
   padding: u16,
 });
 
-export const OutHeader = struct('fuse_out_header', {
-  len: u32,
-  error: i32,
-  unique: bits64,
-});
-
-export const Dirent = struct('fuse_dirent', {
-  ino: u64,
-  off: bits64,
-  namelen: u32,
-  type: u32,
-  name: flexible(1),
-});
-
-export const Direntplus = struct('fuse_direntplus', {
-  entry_out: nested(EntryOut),
-  dirent: nested(Dirent),
-});
-
-export const NotifyInvalInodeOut = struct('fuse_notify_inval_inode_out', {
-  ino: u64,
-  off: i64,
-  len: i64,
-});
-
-export const NotifyInvalEntryOut = struct('fuse_notify_inval_entry_out', {
-  parent: u64,
-  namelen: u32,
-  flags: u32,
-});
+export const OutHeader = struct('fuse_out_header', { len: u32, error: i32, unique: bits64 });
+export const Dirent = struct('fuse_dirent', { ino: u64, off: bits64, namelen: u32, type: u32, name: flexible(1) });
+export const Direntplus = struct('fuse_direntplus', { entry_out: nested(EntryOut), dirent: nested(Dirent) });
+export const NotifyInvalInodeOut = struct('fuse_notify_inval_inode_out', { ino: u64, off: i64, len: i64 });
+export const NotifyInvalEntryOut = struct('fuse_notify_inval_entry_out', { parent: u64, namelen: u32, flags: u32 });
 
 export const NotifyDeleteOut = struct('fuse_notify_delete_out', {
   parent: u64,
@@ -437,12 +270,7 @@ export const NotifyDeleteOut = struct('fuse_notify_delete_out', {
   padding: u32,
 });
 
-export const NotifyStoreOut = struct('fuse_notify_store_out', {
-  nodeid: u64,
-  offset: u64,
-  size: u32,
-  padding: u32,
-});
+export const NotifyStoreOut = struct('fuse_notify_store_out', { nodeid: u64, offset: u64, size: u32, padding: u32 });
 
 export const NotifyRetrieveOut = struct('fuse_notify_retrieve_out', {
   notify_unique: bits64,
@@ -456,33 +284,15 @@ export const NotifyRetrieveIn = struct('fuse_notify_retrieve_in', {
   dummy1: bits64,
   offset: u64,
   size: u32,
-  dummy2: bits64,
+  dummy2: u32,
   dummy3: bits64,
   dummy4: bits64,
 });
 
-export const NotifyPruneOut = struct('fuse_notify_prune_out', {
-  count: u32,
-  padding: u32,
-  spare: bits64,
-});
-
-export const BackingMap = struct('fuse_backing_map', {
-  fd: i32,
-  flags: u32,
-  padding: u64,
-});
-
-export const LseekIn = struct('fuse_lseek_in', {
-  fh: u64,
-  offset: sat64,
-  whence: u32,
-  padding: u32,
-});
-
-export const LseekOut = struct('fuse_lseek_out', {
-  offset: u64,
-});
+export const NotifyPruneOut = struct('fuse_notify_prune_out', { count: u32, padding: u32, spare: bits64 });
+export const BackingMap = struct('fuse_backing_map', { fd: i32, flags: u32, padding: u64 });
+export const LseekIn = struct('fuse_lseek_in', { fh: u64, offset: sat64, whence: u32, padding: u32 });
+export const LseekOut = struct('fuse_lseek_out', { offset: u64 });
 
 export const CopyFileRangeIn = struct('fuse_copy_file_range_in', {
   fh_in: u64,
@@ -494,9 +304,7 @@ export const CopyFileRangeIn = struct('fuse_copy_file_range_in', {
   flags: u64,
 });
 
-export const CopyFileRangeOut = struct('fuse_copy_file_range_out', {
-  bytes_copied: u64,
-});
+export const CopyFileRangeOut = struct('fuse_copy_file_range_out', { bytes_copied: u64 });
 
 export const SetupmappingIn = struct('fuse_setupmapping_in', {
   fh: bits64,
@@ -506,38 +314,13 @@ export const SetupmappingIn = struct('fuse_setupmapping_in', {
   moffset: u64,
 });
 
-export const RemovemappingIn = struct('fuse_removemapping_in', {
-  count: u32,
-});
-
-export const RemovemappingOne = struct('fuse_removemapping_one', {
-  moffset: u64,
-  len: u64,
-});
-
-export const SyncfsIn = struct('fuse_syncfs_in', {
-  padding: u64,
-});
-
-export const Secctx = struct('fuse_secctx', {
-  size: u32,
-  padding: u32,
-});
-
-export const SecctxHeader = struct('fuse_secctx_header', {
-  size: u32,
-  nr_secctx: u32,
-});
-
-export const ExtHeader = struct('fuse_ext_header', {
-  size: u32,
-  type: u32,
-});
-
-export const SuppGroups = struct('fuse_supp_groups', {
-  nr_groups: u32,
-  groups: flexible(4),
-});
+export const RemovemappingIn = struct('fuse_removemapping_in', { count: u32 });
+export const RemovemappingOne = struct('fuse_removemapping_one', { moffset: u64, len: u64 });
+export const SyncfsIn = struct('fuse_syncfs_in', { padding: u64 });
+export const Secctx = struct('fuse_secctx', { size: u32, padding: u32 });
+export const SecctxHeader = struct('fuse_secctx_header', { size: u32, nr_secctx: u32 });
+export const ExtHeader = struct('fuse_ext_header', { size: u32, type: u32 });
+export const SuppGroups = struct('fuse_supp_groups', { nr_groups: u32, groups: flexible(4) });
 
 export const UringEntInOut = struct('fuse_uring_ent_in_out', {
   flags: u64,
@@ -553,89 +336,4 @@ export const UringReqHeader = struct('fuse_uring_req_header', {
   ring_ent_in_out: nested(UringEntInOut),
 });
 
-export const UringCmdReq = struct('fuse_uring_cmd_req', {
-  flags: u64,
-  commit_id: u64,
-  qid: u16,
-  padding: words(1, 6),
-});
-
-/** All of them, in the header's order: for tests, traces and the document. */
-export const STRUCTS = [
-  Attr,
-  SxTime,
-  Statx,
-  Kstatfs,
-  FileLock,
-  EntryOut,
-  ForgetIn,
-  ForgetOne,
-  BatchForgetIn,
-  GetattrIn,
-  AttrOut,
-  StatxIn,
-  StatxOut,
-  MknodIn,
-  MkdirIn,
-  RenameIn,
-  Rename2In,
-  LinkIn,
-  SetattrIn,
-  OpenIn,
-  CreateIn,
-  OpenOut,
-  ReleaseIn,
-  FlushIn,
-  ReadIn,
-  WriteIn,
-  WriteOut,
-  StatfsOut,
-  FsyncIn,
-  SetxattrIn,
-  GetxattrIn,
-  GetxattrOut,
-  LkIn,
-  LkOut,
-  AccessIn,
-  InitIn,
-  InitOut,
-  CuseInitIn,
-  CuseInitOut,
-  InterruptIn,
-  BmapIn,
-  BmapOut,
-  IoctlIn,
-  IoctlIovec,
-  IoctlOut,
-  PollIn,
-  PollOut,
-  NotifyPollWakeupOut,
-  FallocateIn,
-  InHeader,
-  OutHeader,
-  Dirent,
-  Direntplus,
-  NotifyInvalInodeOut,
-  NotifyInvalEntryOut,
-  NotifyDeleteOut,
-  NotifyStoreOut,
-  NotifyRetrieveOut,
-  NotifyRetrieveIn,
-  NotifyPruneOut,
-  BackingMap,
-  LseekIn,
-  LseekOut,
-  CopyFileRangeIn,
-  CopyFileRangeOut,
-  SetupmappingIn,
-  RemovemappingIn,
-  RemovemappingOne,
-  SyncfsIn,
-  Secctx,
-  SecctxHeader,
-  ExtHeader,
-  SuppGroups,
-  UringEntInOut,
-  UringReqHeader,
-  UringCmdReq,
-] as const;
+export const UringCmdReq = struct('fuse_uring_cmd_req', { flags: u64, commit_id: u64, qid: u16, padding: words(1, 6) });

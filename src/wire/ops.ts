@@ -9,12 +9,13 @@
  */
 import * as fuse from './fuse.ts';
 import type { AnyStruct } from './struct.ts';
+import type { U32 } from './types.ts';
 
 export type Part =
   | { readonly part: 'struct'; readonly struct: AnyStruct }
   | { readonly part: 'name'; readonly name: string }
-  | { readonly part: 'bytes'; readonly name: string }
-  | { readonly part: 'many'; readonly struct: AnyStruct }
+  | { readonly part: 'bytes'; readonly name: string; readonly size: U32 | undefined }
+  | { readonly part: 'many'; readonly struct: AnyStruct; readonly count: U32 }
   | { readonly part: 'dirents'; readonly struct: AnyStruct }
   | { readonly part: 'either'; readonly struct: AnyStruct; readonly name: string }
   | { readonly part: 'extensions' };
@@ -32,8 +33,10 @@ export interface Op {
 
 const fixed = (struct: AnyStruct): Part => ({ part: 'struct', struct });
 const name = (label: string): Part => ({ part: 'name', name: label });
-const bytes = (label: string): Part => ({ part: 'bytes', name: label });
-const many = (struct: AnyStruct): Part => ({ part: 'many', struct });
+/** `size` is the field of the request's first struct that says how many bytes there are. */
+const bytes = (label: string, size?: U32): Part => ({ part: 'bytes', name: label, size });
+/** `count` is the field of the request's first struct that says how many follow. */
+const many = (struct: AnyStruct, count: U32): Part => ({ part: 'many', struct, count });
 const dirents = (struct: AnyStruct): Part => ({ part: 'dirents', struct });
 /** `struct` when the request's size field is 0, the bytes themselves otherwise. */
 const either = (struct: AnyStruct, label: string): Part => ({ part: 'either', struct, name: label });
@@ -88,7 +91,7 @@ export const OPS = {
     code: 16,
     since: 1,
     queue: 'request',
-    request: [fixed(fuse.WriteIn), bytes('data')],
+    request: [fixed(fuse.WriteIn), bytes('data', fuse.WriteIn.size)],
     reply: [fixed(fuse.WriteOut)],
   },
   STATFS: { code: 17, since: 0, queue: 'request', request: [], reply: [fixed(fuse.StatfsOut)] },
@@ -98,7 +101,7 @@ export const OPS = {
     code: 21,
     since: 1,
     queue: 'request',
-    request: [fixed(fuse.SetxattrIn), name('name'), bytes('value')],
+    request: [fixed(fuse.SetxattrIn), name('name'), bytes('value', fuse.SetxattrIn.size)],
     reply: [],
   },
   GETXATTR: {
@@ -140,7 +143,7 @@ export const OPS = {
     code: 39,
     since: 11,
     queue: 'request',
-    request: [fixed(fuse.IoctlIn), bytes('input')],
+    request: [fixed(fuse.IoctlIn), bytes('input', fuse.IoctlIn.in_size)],
     reply: [fixed(fuse.IoctlOut), bytes('output')],
   },
   POLL: { code: 40, since: 11, queue: 'request', request: [fixed(fuse.PollIn)], reply: [fixed(fuse.PollOut)] },
@@ -148,14 +151,14 @@ export const OPS = {
     code: 41,
     since: 15,
     queue: 'request',
-    request: [fixed(fuse.NotifyRetrieveIn), bytes('data')],
+    request: [fixed(fuse.NotifyRetrieveIn), bytes('data', fuse.NotifyRetrieveIn.size)],
     reply: 'none',
   },
   BATCH_FORGET: {
     code: 42,
     since: 16,
     queue: 'hiprio',
-    request: [fixed(fuse.BatchForgetIn), many(fuse.ForgetOne)],
+    request: [fixed(fuse.BatchForgetIn), many(fuse.ForgetOne, fuse.BatchForgetIn.count)],
     reply: 'none',
   },
   FALLOCATE: { code: 43, since: 19, queue: 'request', request: [fixed(fuse.FallocateIn)], reply: [] },
@@ -186,7 +189,7 @@ export const OPS = {
     code: 49,
     since: 31,
     queue: 'request',
-    request: [fixed(fuse.RemovemappingIn), many(fuse.RemovemappingOne)],
+    request: [fixed(fuse.RemovemappingIn), many(fuse.RemovemappingOne, fuse.RemovemappingIn.count)],
     reply: [],
   },
   SYNCFS: { code: 50, since: 34, queue: 'request', request: [fixed(fuse.SyncfsIn)], reply: [] },
@@ -215,3 +218,22 @@ export const OPS = {
 } as const satisfies Record<string, Op>;
 
 export type OpName = keyof typeof OPS;
+
+/** What the server tells the client without being asked: a reply header whose `error` is the code and `unique` is 0. */
+export interface Notify {
+  readonly code: number;
+  readonly since: number;
+  readonly parts: readonly Part[];
+}
+
+export const NOTIFIES = {
+  POLL: { code: 1, since: 11, parts: [fixed(fuse.NotifyPollWakeupOut)] },
+  INVAL_INODE: { code: 2, since: 12, parts: [fixed(fuse.NotifyInvalInodeOut)] },
+  INVAL_ENTRY: { code: 3, since: 12, parts: [fixed(fuse.NotifyInvalEntryOut), name('name')] },
+  STORE: { code: 4, since: 15, parts: [fixed(fuse.NotifyStoreOut), bytes('data', fuse.NotifyStoreOut.size)] },
+  RETRIEVE: { code: 5, since: 15, parts: [fixed(fuse.NotifyRetrieveOut)] },
+  DELETE: { code: 6, since: 18, parts: [fixed(fuse.NotifyDeleteOut), name('name')] },
+  RESEND: { code: 7, since: 40, parts: [] },
+  INC_EPOCH: { code: 8, since: 44, parts: [] },
+  PRUNE: { code: 9, since: 45, parts: [fixed(fuse.NotifyPruneOut), bytes('nodeids')] },
+} as const satisfies Record<string, Notify>;

@@ -1,0 +1,98 @@
+/** The host's hands on page table and window entries: every change is one atomic operation that all guests see. */
+import { PAGE_SHIFT, PAGE_SIZE, PAGES_PER_RANGE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_MASK, PTE_PRESENT, PTE_ZERO } from './layout';
+
+// SAFETY: callers pass the address of an entry of a live leaf or window table.
+export function entryLoad(at: u32): u32 {
+  return atomic.load<u32>(at);
+}
+
+// SAFETY: as entryLoad.
+export function entryStore(at: u32, value: u32): void {
+  // ORDER: publishes the frame's bytes, written before; pairs with the load in resolve().
+  atomic.store<u32>(at, value);
+}
+
+// SAFETY: as entryLoad.
+export function entryClear(at: u32, bits: u32): u32 {
+  // ORDER: sequentially consistent against the epoch word: a guest that still saw the bit has an odd epoch that the
+  // host's grace period will see.
+  return atomic.and<u32>(at, ~bits);
+}
+
+// SAFETY: as entryLoad.
+export function entrySet(at: u32, bits: u32): u32 {
+  return atomic.or<u32>(at, bits);
+}
+
+/** Returns the first page ≥ `from` of a leaf whose entry has all of `bits`, 512 = none. */
+export function leafFind(leaf: u32, from: u32, bits: u32): u32 {
+  // SAFETY: page < 512.
+  for (let page = from; page < <u32>PAGES_PER_RANGE; page++) {
+    if ((load<u32>(leaf + (page << 2)) & bits) === bits) return page;
+  }
+  return PAGES_PER_RANGE;
+}
+
+/** Returns how many pages from `page` on, at most `limit`, are present in frames that follow each other. */
+export function leafRun(leaf: u32, page: u32, limit: u32): u32 {
+  // SAFETY: page + limit ≤ 512.
+  let frame = load<u32>(leaf + (page << 2)) & PTE_FRAME_MASK;
+  let count: u32 = 0;
+  while (count < limit) {
+    const entry = load<u32>(leaf + ((page + count) << 2));
+    if ((entry & PTE_PRESENT) === 0 || (entry & PTE_FRAME_MASK) !== frame) break;
+    frame += PAGE_SIZE;
+    count++;
+  }
+  return count;
+}
+
+/**
+ * Copies up to `size` bytes from `offset` of a chunk to `target`; stops at the first page that is not present. Host only:
+ * the host takes no frame away while it copies, so no epoch is needed. Returns the bytes copied.
+ */
+export function leafRead(leaf: u32, offset: u32, target: u32, size: u32): u32 {
+  // SAFETY: offset + size ≤ 2 MiB and target + size lies in memory: checked by the caller.
+  let done: u32 = 0;
+  while (done < size) {
+    const at = offset + done;
+    const entryAt = leaf + ((at >>> PAGE_SHIFT) << 2);
+    const entry = atomic.load<u32>(entryAt);
+    if ((entry & PTE_PRESENT) === 0) break;
+    if ((entry & PTE_ACCESSED) === 0) atomic.or<u32>(entryAt, PTE_ACCESSED);
+    const inPage = at & (PAGE_SIZE - 1);
+    const n = min<u32>(PAGE_SIZE - inPage, size - done);
+    memory.copy(target + done, (entry & PTE_FRAME_MASK) + inPage, n);
+    done += n;
+  }
+  return done;
+}
+
+/** The reverse: copies into present pages that are not ZERO. `dirty`: mark them for write-back. */
+export function leafWrite(leaf: u32, offset: u32, source: u32, size: u32, dirty: bool): u32 {
+  // SAFETY: as leafRead.
+  const bits = dirty ? PTE_ACCESSED | PTE_DIRTY : PTE_ACCESSED;
+  let done: u32 = 0;
+  while (done < size) {
+    const at = offset + done;
+    const entryAt = leaf + ((at >>> PAGE_SHIFT) << 2);
+    const entry = atomic.load<u32>(entryAt);
+    if ((entry & (PTE_PRESENT | PTE_ZERO)) !== PTE_PRESENT) break;
+    const inPage = at & (PAGE_SIZE - 1);
+    const n = min<u32>(PAGE_SIZE - inPage, size - done);
+    if ((entry & bits) !== bits) atomic.or<u32>(entryAt, bits);
+    memory.copy((entry & PTE_FRAME_MASK) + inPage, source + done, n);
+    done += n;
+  }
+  return done;
+}
+
+// SAFETY: the caller checked both ranges.
+export function copy(target: u32, source: u32, size: u32): void {
+  memory.copy(target, source, size);
+}
+
+// SAFETY: the caller checked the range.
+export function fill(target: u32, size: u32): void {
+  memory.fill(target, 0, size);
+}

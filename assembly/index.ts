@@ -1,0 +1,32 @@
+/** The export list, nothing else. Built twice from here: for shared and for unshared memory. */
+import './checks';
+
+export {
+  add32,
+  compareExchange32,
+  copyIn,
+  copyOut,
+  enter,
+  lastFaultPage,
+  lastRunSize,
+  lastStatus,
+  leave,
+  loadF64,
+  loadU8,
+  loadU16,
+  loadU32,
+  pinAdd,
+  pinRemove,
+  runBegin,
+  storeF64,
+  storeU8,
+  storeU16,
+  storeU32,
+} from './access';
+export { copy, entryClear, entryLoad, entrySet, entryStore, fill, leafFind, leafRead, leafRun, leafWrite } from './entries';
+export { clockNext, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
+import { LAYOUT_VERSION } from './layout';
+
+export function layoutVersion(): i32 {
+  return LAYOUT_VERSION;
+}

@@ -1,0 +1,175 @@
+/**
+ * Objects anchored by O_PATH descriptors, used through the procfs descriptor directory: `/proc/self/fd/N` is the object
+ * itself, `/proc/self/fd/N/name` one name in it. No path of the tree is ever resolved as a whole.
+ *
+ * Evicted descriptors are opened again through the parent's and the name, and count only if it is the same object.
+ * Kept open: the root, what has open handles, and what has lost its last known name.
+ * SPEC: open(2) O_PATH; proc_pid_fd(5).
+ */
+import {
+  type BigIntStats,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  utimesSync,
+} from 'node:fs';
+import type { ByteString } from '../../base/bytes.ts';
+import { ENOENT, ENOTDIR, ESTALE } from '../../wire/errno.ts';
+import { type Anchor, BIGINT, type FileTime } from './anchor.ts';
+import { type Descriptor, DescriptorSet } from './descriptors.ts';
+import { DirError, isErrno } from './errors.ts';
+import type { DirInode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+import { type Path, pathOfBytes } from './path.ts';
+
+/** Linux only, so Node has no name for it. The same on every architecture that Node runs on. */
+const O_PATH = 0o10000000;
+const FD_DIRECTORY = '/proc/self/fd';
+/** The limit we assume where procfs does not tell, as most systems start with it. */
+const DEFAULT_LIMIT = 1024;
+
+/** Tells whether this system has what the anchor needs. */
+export function hasDescriptorDirectory(): boolean {
+  return process.platform === 'linux' && existsSync(FD_DIRECTORY);
+}
+
+/** How many descriptors this process may have open. */
+export function openFilesLimit(): number {
+  if (process.platform !== 'linux' || !existsSync('/proc/self/limits')) return DEFAULT_LIMIT;
+  const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
+  return match === null ? DEFAULT_LIMIT : Number(match[1]);
+}
+
+/** Opens the directory that is to be served; here, and only here, links in the path are followed. */
+export function openRoot(path: string): number {
+  return openSync(path, O_PATH | constants.O_DIRECTORY);
+}
+
+export class LinuxAnchor implements Anchor {
+  readonly #table: InodeTable;
+  readonly #nodes: DescriptorSet<DirInode>;
+
+  constructor(table: InodeTable, rootFd: number, limit: number) {
+    this.#table = table;
+    this.#nodes = new DescriptorSet(limit, (inode) => this.#mayClose(inode), closed);
+    this.adopt(table.root, rootFd);
+  }
+
+  get count(): number {
+    return this.#nodes.count;
+  }
+
+  child(parent: DirInode, name: ByteString): Path {
+    return pathOfBytes(`${FD_DIRECTORY}/${this.#fd(parent)}/${name}`);
+  }
+
+  reach(directory: DirInode): Path {
+    return this.#self(directory);
+  }
+
+  pin(path: Path): number {
+    return openSync(path, O_PATH | constants.O_NOFOLLOW);
+  }
+
+  pinOpen(fd: number): number {
+    return openSync(`${FD_DIRECTORY}/${fd}`, O_PATH);
+  }
+
+  adopt(inode: DirInode, fd: number): void {
+    inode.node = this.#nodes.add(inode, fd, 0);
+  }
+
+  stat(inode: DirInode): BigIntStats {
+    return fstatSync(inode.data?.fd ?? this.#fd(inode), BIGINT);
+  }
+
+  /** Follows the descriptor's own link to the object, so O_NOFOLLOW must not be there and the type must be known. */
+  open(inode: DirInode, flags: number): number {
+    return openSync(this.#self(inode), flags);
+  }
+
+  chmod(inode: DirInode, mode: number): void {
+    chmodSync(this.#self(inode), mode);
+  }
+
+  chown(inode: DirInode, uid: number, gid: number): void {
+    chownSync(this.#self(inode), uid, gid);
+  }
+
+  utimes(inode: DirInode, atime: FileTime, mtime: FileTime): void {
+    utimesSync(this.#self(inode), atime, mtime);
+  }
+
+  hold(inode: DirInode): boolean {
+    this.#fd(inode);
+    return true;
+  }
+
+  drop(inode: DirInode): void {
+    const { node } = inode;
+    if (node === undefined) return;
+    inode.node = undefined;
+    this.#nodes.close(node);
+  }
+
+  trim(): void {
+    this.#nodes.trim();
+  }
+
+  destroy(): void {
+    this.#nodes.closeAll();
+  }
+
+  #self(inode: DirInode): string {
+    return `${FD_DIRECTORY}/${this.#fd(inode)}`;
+  }
+
+  #fd(inode: DirInode): number {
+    let { node } = inode;
+    if (node === undefined) node = this.#reopen(inode);
+    node.used = true;
+    return node.fd;
+  }
+
+  #reopen(inode: DirInode): Descriptor<DirInode> {
+    const fd = inode.data === undefined ? this.#find(inode) : this.pinOpen(inode.data.fd);
+    inode.node = this.#nodes.add(inode, fd, 0);
+    return inode.node;
+  }
+
+  #find(inode: DirInode): number {
+    const { parent, name } = inode;
+    if (parent === undefined) throw new DirError(ESTALE, `inode ${inode.ino} has no name any more`);
+    const fd = this.#pinKnown(parent, name);
+    if (this.#table.isSame(inode, fstatSync(fd, BIGINT))) return fd;
+    closeSync(fd);
+    throw new DirError(ESTALE, `'${name}' is another object now`);
+  }
+
+  #pinKnown(parent: DirInode, name: ByteString): number {
+    const path = this.child(parent, name);
+    try {
+      return this.pin(path);
+    } catch (error) {
+      if (isErrno(error, ENOENT) || isErrno(error, ENOTDIR)) throw new DirError(ESTALE, `'${name}' is gone`);
+      throw error;
+    }
+  }
+
+  #mayClose(inode: DirInode): boolean {
+    if (inode.parent === undefined || inode.opens > 0) return false;
+    // Somebody else may have removed the file: then its descriptor is the last way to it, as for any open file.
+    if (fstatSync((inode.node as Descriptor<DirInode>).fd, BIGINT).nlink > 0n) return true;
+    this.#table.displace(inode);
+    return false;
+  }
+}
+
+function closed(inode: DirInode): void {
+  inode.node = undefined;
+}

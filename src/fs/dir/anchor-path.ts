@@ -1,0 +1,146 @@
+/**
+ * Objects anchored by where they were last seen, for systems without a descriptor directory. Every component of the
+ * path is checked by identity, from the root down, just before each use; a symbolic link or another object in any
+ * place is ESTALE.
+ *
+ * Limits: somebody who changes the tree between the check and the use wins (on Linux nobody can); an object that
+ * somebody else moved cannot be found until it is looked up under its new name.
+ */
+import {
+  type BigIntStats,
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lchownSync,
+  lstatSync,
+  lutimesSync,
+  openSync,
+} from 'node:fs';
+import { type ByteString, bytesOfText } from '../../base/bytes.ts';
+import { EINVAL, EOPNOTSUPP, ESTALE } from '../../wire/errno.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG } from '../../wire/mode.ts';
+import { type Anchor, BIGINT, type FileTime, PROBE } from './anchor.ts';
+import { DescriptorSet } from './descriptors.ts';
+import { DirError, errnoOf } from './errors.ts';
+import type { DirInode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+import { type Path, pathOfBytes } from './path.ts';
+
+/** Windows has no O_NOFOLLOW. */
+const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
+/** A name with one of these would mean something else to Windows: a path, a drive, a stream, a pattern. */
+const NOT_ON_WINDOWS = /[\\:*?"<>|]/;
+
+export class PathAnchor implements Anchor {
+  readonly #table: InodeTable;
+  readonly #rootPath: ByteString;
+  /** Removed directories that somebody still uses. */
+  readonly #held: DescriptorSet<DirInode>;
+  /** Of the object that `#check` saw last. */
+  #stats: BigIntStats;
+
+  /** `rootPath` is absolute and has no symbolic link in it. */
+  constructor(table: InodeTable, rootPath: string, rootStats: BigIntStats) {
+    this.#table = table;
+    this.#rootPath = bytesOfText(rootPath);
+    this.#stats = rootStats;
+    this.#held = new DescriptorSet<DirInode>(
+      Number.POSITIVE_INFINITY,
+      () => false,
+      (inode) => {
+        inode.node = undefined;
+      },
+    );
+  }
+
+  get count(): number {
+    return this.#held.count;
+  }
+
+  child(parent: DirInode, name: ByteString): Path {
+    if (process.platform === 'win32' && NOT_ON_WINDOWS.test(name)) throw new DirError(EINVAL, `bad name '${name}'`);
+    return pathOfBytes(`${this.#check(parent)}/${name}`);
+  }
+
+  reach(directory: DirInode): Path {
+    return pathOfBytes(this.#check(directory));
+  }
+
+  pin(): number {
+    return -1;
+  }
+
+  pinOpen(): number {
+    return -1;
+  }
+
+  adopt(): void {}
+
+  stat(inode: DirInode): BigIntStats {
+    const fd = inode.node?.fd ?? inode.data?.fd;
+    if (fd !== undefined) return fstatSync(fd, BIGINT);
+    this.#check(inode);
+    return this.#stats;
+  }
+
+  open(inode: DirInode, flags: number): number {
+    const fd = openSync(this.reach(inode), flags | O_NOFOLLOW);
+    if (this.#table.isSame(inode, fstatSync(fd, BIGINT))) return fd;
+    closeSync(fd);
+    throw new DirError(ESTALE, `'${inode.name}' is another object now`);
+  }
+
+  chmod(inode: DirInode, mode: number): void {
+    if (inode.type === S_IFLNK) throw new DirError(EOPNOTSUPP, 'the mode of a symbolic link');
+    chmodSync(this.reach(inode), mode);
+  }
+
+  chown(inode: DirInode, uid: number, gid: number): void {
+    lchownSync(this.reach(inode), uid, gid);
+  }
+
+  utimes(inode: DirInode, atime: FileTime, mtime: FileTime): void {
+    lutimesSync(this.reach(inode), atime, mtime);
+  }
+
+  hold(inode: DirInode): boolean {
+    if (inode.type !== S_IFDIR || inode.node !== undefined) return inode.type !== S_IFREG;
+    try {
+      inode.node = this.#held.add(inode, this.open(inode, constants.O_RDONLY), 0);
+    } catch (error) {
+      // Not a must: without it the directory is ESTALE once it is removed. Some systems cannot open directories.
+      errnoOf(error);
+    }
+    return true;
+  }
+
+  drop(inode: DirInode): void {
+    const { node } = inode;
+    if (node === undefined) return;
+    inode.node = undefined;
+    this.#held.close(node);
+  }
+
+  trim(): void {}
+
+  destroy(): void {
+    this.#held.closeAll();
+  }
+
+  /** Returns the path of the inode, after looking at every component of it. */
+  #check(inode: DirInode): string {
+    const path = this.#pathOf(inode);
+    const stats = lstatSync(pathOfBytes(path), PROBE);
+    if (stats === undefined) throw new DirError(ESTALE, `'${inode.name}' is gone`);
+    if (!this.#table.isSame(inode, stats)) throw new DirError(ESTALE, `'${inode.name}' is another object now`);
+    this.#stats = stats;
+    return path;
+  }
+
+  #pathOf(inode: DirInode): string {
+    if (inode === this.#table.root) return this.#rootPath;
+    if (inode.parent === undefined) throw new DirError(ESTALE, `inode ${inode.ino} has no name any more`);
+    return `${this.#check(inode.parent)}/${inode.name}`;
+  }
+}

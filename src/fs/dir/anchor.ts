@@ -1,0 +1,49 @@
+/**
+ * How known objects are reached again without being led astray: whatever somebody else does to the tree meanwhile, a
+ * system call acts on the object that was looked up or on one name directly in it, or it fails with ESTALE.
+ *
+ * Two ways: by descriptors through procfs (Linux, `anchor-linux.ts`), which nobody can redirect; by paths that are
+ * checked before use (elsewhere, `anchor-path.ts`), where a change *between* check and use can still redirect a call.
+ */
+import type { BigIntStats } from 'node:fs';
+import type { ByteString } from '../../base/bytes.ts';
+import type { DirInode } from './inode.ts';
+import type { Path } from './path.ts';
+
+/** What utimes takes: seconds, or a Date for times before 1970, which Node refuses as numbers. */
+export type FileTime = number | Date;
+
+export interface Anchor {
+  /** Descriptors kept open. */
+  readonly count: number;
+  /** The path of one name in a directory, for calls that do not follow a symbolic link in the last place. */
+  child(parent: DirInode, name: ByteString): Path;
+  /** The path of a directory itself, for calls that list it or ask about it. */
+  reach(directory: DirInode): Path;
+  /** Opens what names the object at `path` from now on; −1 if this anchor needs no descriptor. */
+  pin(path: Path): number;
+  /** Like `pin`, for an object that is open already. */
+  pinOpen(fd: number): number;
+  /** Gives the descriptor that `pin` opened to the inode. */
+  adopt(inode: DirInode, fd: number): void;
+  stat(inode: DirInode): BigIntStats;
+  /** Opens the content of a regular file or a directory; nothing else may ever be opened. */
+  open(inode: DirInode, flags: number): number;
+  chmod(inode: DirInode, mode: number): void;
+  chown(inode: DirInode, uid: number, gid: number): void;
+  utimes(inode: DirInode, atime: FileTime, mtime: FileTime): void;
+  /**
+   * Makes sure that the inode can be reached when its last known name is gone. Returns false if that takes an open
+   * data descriptor.
+   */
+  hold(inode: DirInode): boolean;
+  /** The inode is gone. */
+  drop(inode: DirInode): void;
+  /** Closes descriptors that are too many; only between operations. */
+  trim(): void;
+  /** Closes all of them. */
+  destroy(): void;
+}
+
+export const BIGINT = { bigint: true } as const;
+export const PROBE = { bigint: true, throwIfNoEntry: false } as const;

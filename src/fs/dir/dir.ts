@@ -1,0 +1,394 @@
+/**
+ * A real directory as a file system: `node:fs` does the work, one system call on one name or one descriptor at a time.
+ *
+ * What other programs do in the directory is allowed and seen; it can make our calls fail, never lead them outside.
+ * The process's own permissions decide, not the caller's; new objects are given to the caller if we are root.
+ * Every system call of this folder may throw; the public methods here are where that ends.
+ */
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  lstatSync,
+  realpathSync,
+  statfsSync,
+} from 'node:fs';
+import type { ByteString } from '../../base/bytes.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
+import type { Attr, AttrChange, Caller, StatFs } from '../../host/inode.ts';
+import { type Log, silentLog } from '../../host/log.ts';
+import type { PageCache } from '../../host/page-cache.ts';
+import type { SegmentList } from '../../virtio/chain.ts';
+import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, errnoText, OK } from '../../wire/errno.ts';
+import { NAME_MAX } from '../../wire/ids.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
+import { type Anchor, BIGINT } from './anchor.ts';
+import { hasDescriptorDirectory, LinuxAnchor, openFilesLimit, openRoot } from './anchor-linux.ts';
+import { PathAnchor } from './anchor-path.ts';
+import { AttributeChanger, fillAttr } from './attributes.ts';
+import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
+import { errnoOf } from './errors.ts';
+import type { DirInode } from './inode.ts';
+import { InodeTable, type TableHooks } from './inode-table.ts';
+import { Names } from './names.ts';
+import { fallocate, seek } from './ranges.ts';
+import { DirectoryStream } from './stream.ts';
+
+export interface DirOptions {
+  /** The directory to serve. */
+  readonly path: string;
+  readonly pageCache: PageCache;
+  readonly clock: Clock;
+  readonly readOnly?: boolean;
+  readonly log?: Log;
+  /** How objects are reached again; 'descriptors' where the system can. */
+  readonly anchor?: 'descriptors' | 'paths';
+  /** Descriptors that name objects, kept open at most, not counting files in use. Default: half of what we may. */
+  readonly descriptorLimit?: number;
+}
+
+export class DirFileSystem implements FileSystem<DirInode> {
+  readonly root: DirInode;
+  readonly readOnly: boolean;
+  readonly #table: InodeTable;
+  readonly #anchor: Anchor;
+  readonly #data: FileData;
+  readonly #attributes: AttributeChanger;
+  readonly #names: Names;
+
+  /** Throws an Error with one line for people if the path is no directory that we can serve. */
+  constructor(options: DirOptions) {
+    const log = options.log ?? silentLog;
+    const limit = options.descriptorLimit ?? Math.floor(openFilesLimit() / 2);
+    this.readOnly = options.readOnly ?? false;
+    this.#data = new FileData(options.pageCache, log, Math.max(1, limit >> 2));
+    const hooks: TableHooks = {
+      makeSpace: (inode) => this.#data.makeSpace(inode),
+      dropped: (inode) => this.#dropped(inode),
+    };
+    const useDescriptors = options.anchor === undefined ? hasDescriptorDirectory() : options.anchor === 'descriptors';
+    const { table, anchor } = useDescriptors
+      ? openByDescriptor(options.path, hooks, limit)
+      : openByPath(options.path, hooks);
+    this.#table = table;
+    this.#anchor = anchor;
+    this.root = table.root;
+    this.#data.connect(anchor);
+    this.#attributes = new AttributeChanger(anchor, this.#data, options.clock);
+    this.#names = new Names({ anchor, table, data: this.#data, attributes: this.#attributes, log });
+  }
+
+  /** Descriptors that this file system has open. */
+  get descriptorCount(): number {
+    return this.#anchor.count + this.#data.count;
+  }
+
+  /** Inodes in core. */
+  get inodeCount(): number {
+    return this.#table.count;
+  }
+
+  // ---- inodes --------------------------------------------------------------------------------------------------
+
+  lookup(parent: DirInode, name: ByteString): DirInode | Errno {
+    try {
+      this.#trim();
+      return this.#names.lookup(parent, name);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  forget(inode: DirInode): void {
+    inode.shown = false;
+    this.#table.collect(inode);
+  }
+
+  getattr(inode: DirInode, out: Attr): Errno {
+    try {
+      this.#trim();
+      const stats = this.#anchor.stat(inode);
+      if (inode.type === S_IFREG) this.#data.refresh(inode, stats);
+      fillAttr(stats, inode.ino, out);
+      return OK;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  setattr(inode: DirInode, change: AttrChange, _caller: Caller): Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#attributes.apply(inode, change);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  parent(directory: DirInode): DirInode | Errno {
+    try {
+      this.#trim();
+      return this.#names.parent(directory);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  statfs(out: StatFs): Errno {
+    try {
+      const stats = statfsSync(this.#anchor.reach(this.root));
+      out.blocks = stats.blocks;
+      out.bfree = stats.bfree;
+      out.bavail = stats.bavail;
+      out.files = stats.files;
+      out.ffree = stats.ffree;
+      out.bsize = stats.bsize;
+      out.frsize = stats.bsize;
+      out.namelen = NAME_MAX;
+      return OK;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  // ---- names ---------------------------------------------------------------------------------------------------
+
+  readlink(inode: DirInode): ByteString | Errno {
+    return inode.target ?? EINVAL;
+  }
+
+  mknod(parent: DirInode, name: ByteString, mode: number, _rdev: number, caller: Caller): DirInode | Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.mknod(parent, name, mode, caller);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  mkdir(parent: DirInode, name: ByteString, mode: number, caller: Caller): DirInode | Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.mkdir(parent, name, mode, caller);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  symlink(parent: DirInode, name: ByteString, target: ByteString, caller: Caller): DirInode | Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.symlink(parent, name, target, caller);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  link(inode: DirInode, parent: DirInode, name: ByteString): Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.link(inode, parent, name);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  unlink(parent: DirInode, name: ByteString): Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.unlink(parent, name);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  rmdir(parent: DirInode, name: ByteString): Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.rmdir(parent, name);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  rename(parent: DirInode, name: ByteString, newParent: DirInode, newName: ByteString, flags: number): Errno {
+    if (this.readOnly) return EROFS;
+    try {
+      this.#trim();
+      return this.#names.rename(parent, name, newParent, newName, flags);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  opendir(inode: DirInode): DirStream | Errno {
+    if (inode.type !== S_IFDIR) return ENOTDIR;
+    try {
+      this.#trim();
+      accessSync(this.#anchor.reach(inode), constants.R_OK);
+    } catch (error) {
+      return errnoOf(error);
+    }
+    inode.opens++;
+    return new DirectoryStream(this.#anchor, inode, () => {
+      inode.opens--;
+    });
+  }
+
+  // ---- file data -----------------------------------------------------------------------------------------------
+
+  open(inode: DirInode, flags: number): Errno {
+    if (inode.type !== S_IFREG) return inode.type === S_IFDIR ? EISDIR : EBADF;
+    const access = accessOf(flags);
+    if (this.readOnly && access !== ACCESS_READ) return EROFS;
+    try {
+      this.#trim();
+      const fd = this.#data.ensure(inode, access);
+      this.#data.refresh(inode, fstatSync(fd, BIGINT));
+    } catch (error) {
+      return errnoOf(error);
+    }
+    inode.opens++;
+    return OK;
+  }
+
+  release(inode: DirInode, _flags: number): void {
+    this.#data.flush(inode);
+    inode.opens--;
+    if (inode.opens === 0) this.#data.rest(inode);
+  }
+
+  read(inode: DirInode, pos: number, size: number, into: SegmentList): Outcome {
+    this.#trim();
+    const space = inode.space;
+    return space === undefined ? -EINVAL : space.read(pos, size, into);
+  }
+
+  write(inode: DirInode, pos: number, from: SegmentList, killSuidgid: boolean): Outcome {
+    if (this.readOnly) return -EROFS;
+    if (inode.type !== S_IFREG) return -EINVAL;
+    try {
+      this.#trim();
+      return this.#data.write(inode, pos, from, killSuidgid);
+    } catch (error) {
+      return -errnoOf(error);
+    }
+  }
+
+  fallocate(inode: DirInode, mode: number, pos: number, size: number, caller: Caller): Errno {
+    if (this.readOnly) return EROFS;
+    if (inode.type !== S_IFREG) return EINVAL;
+    try {
+      this.#trim();
+      return fallocate(this.#data, inode, mode, pos, size, caller.uid !== 0);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  seek(inode: DirInode, pos: number, whence: number): Outcome {
+    if (inode.type !== S_IFREG) return -EINVAL;
+    try {
+      this.#trim();
+      return seek(Number(this.#anchor.stat(inode).size), pos, whence);
+    } catch (error) {
+      return -errnoOf(error);
+    }
+  }
+
+  fsync(inode: DirInode, dataOnly: boolean): Errno {
+    if (inode.type !== S_IFREG && inode.type !== S_IFDIR) return OK;
+    try {
+      this.#trim();
+      if (inode.type === S_IFDIR) return syncDirectory(this.#anchor, inode);
+      this.#data.flush(inode);
+      const failed = inode.writeError;
+      inode.writeError = OK;
+      if (failed !== OK) return failed;
+      const fd = inode.data?.fd ?? this.#data.ensure(inode, ACCESS_READ);
+      (dataOnly ? fdatasyncSync : fsyncSync)(fd);
+      return OK;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  sync(): Errno {
+    return this.#data.flushAll();
+  }
+
+  destroy(): void {
+    this.#data.destroy();
+    this.#anchor.destroy();
+  }
+
+  checkInvariants(): void {
+    this.#table.checkInvariants();
+    this.#data.checkInvariants();
+  }
+
+  #trim(): void {
+    this.#anchor.trim();
+    this.#data.trim();
+  }
+
+  #dropped(inode: DirInode): void {
+    this.#data.drop(inode);
+    this.#anchor.drop(inode);
+  }
+}
+
+interface Opened {
+  readonly table: InodeTable;
+  readonly anchor: Anchor;
+}
+
+function openByDescriptor(path: string, hooks: TableHooks, limit: number): Opened {
+  const fd = orComplain(path, () => openRoot(path));
+  const table = new InodeTable(fstatSync(fd, BIGINT), hooks);
+  return { table, anchor: new LinuxAnchor(table, fd, limit) };
+}
+
+function openByPath(path: string, hooks: TableHooks): Opened {
+  const real = orComplain(path, () => realpathSync.native(path));
+  const stats = lstatSync(real, BIGINT);
+  if (!stats.isDirectory()) throw new Error(`cannot serve '${path}': ${errnoText(ENOTDIR)}`);
+  const table = new InodeTable(stats, hooks);
+  return { table, anchor: new PathAnchor(table, real, stats) };
+}
+
+function orComplain<T>(path: string, open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    throw new Error(`cannot serve '${path}': ${errnoText(errnoOf(error))}`, { cause: error });
+  }
+}
+
+function syncDirectory(anchor: Anchor, inode: DirInode): Errno {
+  const fd = anchor.open(inode, constants.O_RDONLY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  return OK;
+}
+
+/** The client's other flags are not passed on: O_APPEND and O_TRUNC are done by the server, O_DIRECT by nobody. */
+function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  if (mode === O_RDONLY) return ACCESS_READ;
+  return mode === O_WRONLY ? ACCESS_WRITE : ACCESS_READ | ACCESS_WRITE;
+}

@@ -1,0 +1,293 @@
+/**
+ * Names in directories: finding what they mean, making, moving and removing them, one component at a time.
+ *
+ * New objects belong to the caller if we are root; otherwise to us, as the system has it. Their mode is exactly what
+ * was asked for: our own umask, which belongs to the whole process, is undone afterwards. What cannot be completed is
+ * removed again.
+ *
+ * Limits of node:fs: there is no mknod(2), so fifos, sockets and devices are EPERM, as on file systems that have none;
+ * there is no renameat2(2), so RENAME_NOREPLACE is a check and a rename, atomic towards all our clients but not towards
+ * other programs, and RENAME_EXCHANGE is EINVAL.
+ */
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import type { ByteString } from '../../base/bytes.ts';
+import type { Caller } from '../../host/inode.ts';
+import type { Log } from '../../host/log.ts';
+import { EEXIST, EINVAL, ENOENT, EPERM, type Errno, ESTALE, errnoName, OK } from '../../wire/errno.ts';
+import { RENAME_NOREPLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from '../../wire/mode.ts';
+import { type Anchor, BIGINT, PROBE } from './anchor.ts';
+import type { AttributeChanger } from './attributes.ts';
+import type { FileData } from './data.ts';
+import { DirError, errnoOf, isErrno } from './errors.ts';
+import type { DirInode } from './inode.ts';
+import type { InodeTable } from './inode-table.ts';
+import { bytesOfBuffer, type Path, pathOfBytes } from './path.ts';
+
+const O_CREATE = constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0) | constants.O_RDWR;
+const AS_BUFFER = { encoding: 'buffer' } as const;
+
+export interface NamesParts {
+  readonly anchor: Anchor;
+  readonly table: InodeTable;
+  readonly data: FileData;
+  readonly attributes: AttributeChanger;
+  readonly log: Log;
+}
+
+export class Names {
+  readonly #anchor: Anchor;
+  readonly #table: InodeTable;
+  readonly #data: FileData;
+  readonly #attributes: AttributeChanger;
+  readonly #log: Log;
+  readonly #isRoot = process.geteuid?.() === 0;
+
+  constructor(parts: NamesParts) {
+    this.#anchor = parts.anchor;
+    this.#table = parts.table;
+    this.#data = parts.data;
+    this.#attributes = parts.attributes;
+    this.#log = parts.log;
+  }
+
+  lookup(parent: DirInode, name: ByteString): DirInode | Errno {
+    const path = this.#anchor.child(parent, name);
+    const stats = lstatSync(path, PROBE);
+    if (stats === undefined) return ENOENT;
+    const known = this.#table.find(stats);
+    if (known === undefined) return this.#show(this.#meet(path, parent, name));
+    this.#table.place(known, parent, name);
+    this.#data.refresh(known, stats);
+    return this.#show(known);
+  }
+
+  /** The last known parent, if the directory is still there: ".." is never asked of the system. */
+  parent(directory: DirInode): DirInode | Errno {
+    if (directory === this.#table.root) return directory;
+    const { parent, name } = directory;
+    if (parent === undefined) return this.#anchor.stat(directory).nlink === 0n ? ENOENT : ESTALE;
+    return this.#isAt(directory, this.#anchor.child(parent, name)) ? this.#show(parent) : ESTALE;
+  }
+
+  mknod(parent: DirInode, name: ByteString, mode: number, caller: Caller): DirInode | Errno {
+    const path = this.#anchor.child(parent, name);
+    const type = mode & S_IFMT;
+    if (type !== S_IFREG && type !== 0) return lstatSync(path, PROBE) === undefined ? EPERM : EEXIST;
+    const fd = openSync(path, O_CREATE, mode & 0o7777);
+    try {
+      const inode = this.#meetCreated(fd, parent, name);
+      this.#finish(inode, parent, mode, caller);
+      return this.#show(inode);
+    } catch (error) {
+      this.#undo(unlinkSync, path, parent, name);
+      throw error;
+    }
+  }
+
+  mkdir(parent: DirInode, name: ByteString, mode: number, caller: Caller): DirInode | Errno {
+    const path = this.#anchor.child(parent, name);
+    mkdirSync(path, mode & 0o7777);
+    try {
+      const inode = this.#meet(path, parent, name);
+      if (inode.type !== S_IFDIR) throw new DirError(ESTALE, 'somebody else replaced the new directory');
+      this.#finish(inode, parent, mode, caller);
+      return this.#show(inode);
+    } catch (error) {
+      this.#undo(rmdirSync, path, parent, name);
+      throw error;
+    }
+  }
+
+  symlink(parent: DirInode, name: ByteString, target: ByteString, caller: Caller): DirInode | Errno {
+    const path = this.#anchor.child(parent, name);
+    symlinkSync(pathOfBytes(target), path);
+    try {
+      const inode = this.#meet(path, parent, name);
+      if (inode.type !== S_IFLNK) throw new DirError(ESTALE, 'somebody else replaced the new link');
+      this.#setOwner(inode, parent, caller);
+      return this.#show(inode);
+    } catch (error) {
+      this.#undo(unlinkSync, path, parent, name);
+      throw error;
+    }
+  }
+
+  /** link(2) does not follow procfs's own links, so the source is its last known name, checked before and after. */
+  link(inode: DirInode, parent: DirInode, name: ByteString): Errno {
+    const to = this.#anchor.child(parent, name);
+    // Only Linux's link(2) never follows a symbolic link.
+    if (inode.type === S_IFDIR || (inode.type === S_IFLNK && process.platform !== 'linux')) {
+      return lstatSync(to, PROBE) === undefined ? EPERM : EEXIST;
+    }
+    if (inode.parent === undefined) return this.#anchor.stat(inode).nlink === 0n ? ENOENT : ESTALE;
+    const from = this.#anchor.child(inode.parent, inode.name);
+    if (!this.#isAt(inode, from)) return ESTALE;
+    this.#data.before(inode);
+    linkSync(from, to);
+    this.#data.after(inode);
+    if (this.#isAt(inode, to)) return OK;
+    unlinkSync(to);
+    return ESTALE;
+  }
+
+  unlink(parent: DirInode, name: ByteString): Errno {
+    const path = this.#anchor.child(parent, name);
+    const known = this.#hold(parent.children?.get(name));
+    unlinkSync(path);
+    if (known !== undefined) this.#lost(known);
+    return OK;
+  }
+
+  rmdir(parent: DirInode, name: ByteString): Errno {
+    const path = this.#anchor.child(parent, name);
+    const known = this.#hold(parent.children?.get(name));
+    rmdirSync(path);
+    if (known !== undefined) this.#lost(known);
+    return OK;
+  }
+
+  rename(parent: DirInode, name: ByteString, newParent: DirInode, newName: ByteString, flags: number): Errno {
+    if ((flags & ~RENAME_NOREPLACE) !== 0) return EINVAL;
+    const from = this.#anchor.child(parent, name);
+    const to = this.#anchor.child(newParent, newName);
+    if (flags === RENAME_NOREPLACE && lstatSync(to, PROBE) !== undefined) {
+      return lstatSync(from, PROBE) === undefined ? ENOENT : EEXIST;
+    }
+    const moved = this.#hold(parent.children?.get(name));
+    const replaced = this.#hold(newParent.children?.get(newName));
+    renameSync(from, to);
+    // Nothing happens if both names are one object.
+    if (replaced !== undefined && !this.#isAt(replaced, to)) this.#lost(replaced);
+    if (moved !== undefined) this.#moved(moved, newParent, newName);
+    return OK;
+  }
+
+  #show(inode: DirInode): DirInode {
+    inode.shown = true;
+    return inode;
+  }
+
+  /** Makes the inode of the object at `path`; the descriptor says what it is, whatever the name means by now. */
+  #meet(path: Path, parent: DirInode, name: ByteString): DirInode {
+    const fd = this.#anchor.pin(path);
+    const stats = fd >= 0 ? fstatSync(fd, BIGINT) : lstatSync(path, BIGINT);
+    const inode = this.#know(stats, fd);
+    if (inode.type === S_IFLNK && inode.target === undefined) this.#readTarget(inode, path);
+    this.#table.place(inode, parent, name);
+    return inode;
+  }
+
+  /** Likewise for a file that we have just created and that is open as `fd`. */
+  #meetCreated(fd: number, parent: DirInode, name: ByteString): DirInode {
+    let inode: DirInode;
+    try {
+      const stats = fstatSync(fd, BIGINT);
+      this.#table.retire(stats);
+      inode = this.#know(stats, this.#anchor.pinOpen(fd));
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    this.#data.adopt(inode, fd);
+    this.#table.place(inode, parent, name);
+    return inode;
+  }
+
+  /** Returns the inode of the object, and gives it the descriptor if it has none; −1 = there is none to give. */
+  #know(stats: BigIntStats, fd: number): DirInode {
+    const inode = this.#table.find(stats) ?? this.#table.insert(stats);
+    if (fd < 0) return inode;
+    if (inode.node === undefined) this.#anchor.adopt(inode, fd);
+    else closeSync(fd);
+    return inode;
+  }
+
+  /** A link's text never changes, and its name may be gone when somebody asks: so it is read now. */
+  #readTarget(inode: DirInode, path: Path): void {
+    const target = readlinkSync(path, AS_BUFFER);
+    if (this.#isAt(inode, path)) {
+      inode.target = bytesOfBuffer(target);
+      return;
+    }
+    this.#table.collect(inode);
+    throw new DirError(ESTALE, 'a symbolic link changed while it was read');
+  }
+
+  #isAt(inode: DirInode, path: Path): boolean {
+    const stats = lstatSync(path, PROBE);
+    return stats !== undefined && this.#table.isSame(inode, stats);
+  }
+
+  #finish(inode: DirInode, parent: DirInode, mode: number, caller: Caller): void {
+    this.#setOwner(inode, parent, caller);
+    const had = Number(this.#anchor.stat(inode).mode) & 0o7777;
+    // A directory in a set-group-id directory inherits the bit.
+    const want = (mode & 0o7777) | (inode.type === S_IFDIR ? had & S_ISGID : 0);
+    if (had !== want) this.#attributes.chmod(inode, want);
+  }
+
+  /** The system has set our own ids, and the directory's group where that is inherited. */
+  #setOwner(inode: DirInode, parent: DirInode, caller: Caller): void {
+    if (!this.#isRoot) return;
+    const stats = this.#anchor.stat(inode);
+    const inherits = (Number(this.#anchor.stat(parent).mode) & S_ISGID) !== 0;
+    const gid = inherits ? Number(stats.gid) : caller.gid;
+    if (Number(stats.uid) === caller.uid && Number(stats.gid) === gid) return;
+    this.#attributes.chown(inode, caller.uid, gid);
+  }
+
+  #undo(remove: (path: Path) => void, path: Path, parent: DirInode, name: ByteString): void {
+    try {
+      remove(path);
+    } catch (error) {
+      this.#log('error', `cannot remove the incomplete '${name}': ${errnoName(errnoOf(error))}`);
+    }
+    const inode = parent.children?.get(name);
+    if (inode === undefined) return;
+    this.#table.displace(inode);
+    this.#table.collect(inode);
+  }
+
+  /**
+   * The name by which we know the inode is about to go: it must be reachable without. Returns undefined if it is stale,
+   * because then the name is another object's.
+   */
+  #hold(inode: DirInode | undefined): DirInode | undefined {
+    if (inode === undefined) return undefined;
+    try {
+      this.#data.before(inode);
+      if (inode.shown && !this.#anchor.hold(inode)) this.#data.hold(inode);
+      return inode;
+    } catch (error) {
+      if (!isErrno(error, ESTALE)) throw error;
+      this.#table.displace(inode);
+      this.#table.collect(inode);
+      return undefined;
+    }
+  }
+
+  #lost(inode: DirInode): void {
+    this.#table.displace(inode);
+    this.#data.after(inode);
+    this.#table.collect(inode);
+  }
+
+  #moved(inode: DirInode, parent: DirInode, name: ByteString): void {
+    this.#table.place(inode, parent, name);
+    this.#data.after(inode);
+  }
+}

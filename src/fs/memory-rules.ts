@@ -1,0 +1,31 @@
+/** Small rules of a memory file system: what things cost, who owns them, which mode bits they lose. */
+import type { ByteString } from '../base/bytes.ts';
+import type { Caller } from '../host/inode.ts';
+import * as mode from '../wire/mode.ts';
+import { isDirectory, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
+import { ENTRY_COST } from './memory-quota.ts';
+
+/** What a name costs of the size limit. */
+export function entryCost(name: ByteString): number {
+  return ENTRY_COST + name.length;
+}
+
+/** Who owns what is made in `parent`: in a setgid directory everything gets the directory's group. */
+export function ownerOf(parent: MemoryDirectory, bits: number, caller: Caller): Ownership {
+  const gid = (parent.mode & mode.S_ISGID) !== 0 ? parent.gid : caller.gid;
+  return { mode: bits, uid: caller.uid, gid };
+}
+
+/** A setgid executable may not be made for a group its maker is not in. SPEC: Linux, mode_strip_sgid. */
+export function stripSetgid(parent: MemoryDirectory, bits: number, caller: Caller): number {
+  const both = mode.S_ISGID | mode.S_IXGRP;
+  if ((bits & both) !== both || (parent.mode & mode.S_ISGID) === 0) return bits;
+  return caller.uid === 0 || caller.gid === parent.gid ? bits : bits & ~mode.S_ISGID;
+}
+
+/** Clears set-user-ID and set-group-ID; the latter without group execute means something else and stays. */
+export function stripPrivileges(inode: MemoryInode): void {
+  if (isDirectory(inode)) return;
+  inode.mode &= ~mode.S_ISUID;
+  if ((inode.mode & mode.S_IXGRP) !== 0) inode.mode &= ~mode.S_ISGID;
+}

@@ -1,0 +1,410 @@
+/**
+ * A file system in memory: a complete POSIX tree whose file pages are the page cache's frames.
+ *
+ * Decisions: atime follows `relatime`; metadata counts against the size limit; a directory's size is nominal; who is
+ * a member of a group is the client's knowledge, so chmod strips nothing, while creating in a setgid directory does.
+ *
+ * INVARIANT: an inode exists while it has a name or is held; its pages and its charge go with it, never before.
+ * INVARIANT: a directory's nlink is 2 + its subdirectories; a removed one's is 0.
+ */
+import { type ByteString, bytesOfText } from '../base/bytes.ts';
+import type { Clock, Timespec } from '../base/clock.ts';
+import type { AddressSpace, Quota } from '../host/address-space.ts';
+import type { DirSink, DirStream, FileSystem, Outcome } from '../host/file-system.ts';
+import type { Attr, AttrChange, Caller, StatFs } from '../host/inode.ts';
+import type { SegmentList } from '../virtio/chain.ts';
+import {
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  EMLINK,
+  ENOENT,
+  ENOSPC,
+  ENOTDIR,
+  ENOTEMPTY,
+  EOPNOTSUPP,
+  EPERM,
+  type Errno,
+  OK,
+} from '../wire/errno.ts';
+import { FATTR_FLAGS } from '../wire/flags.ts';
+import * as mode from '../wire/mode.ts';
+import { DOT_COOKIE, DOTDOT_COOKIE } from './memory-entries.ts';
+import {
+  isDirectory,
+  isFile,
+  isSymlink,
+  MemoryDirectory,
+  MemoryFile,
+  type MemoryInode,
+  MemorySpecial,
+  MemorySymlink,
+} from './memory-inode.ts';
+import { checkTree } from './memory-check.ts';
+import { INODE_COST, MemoryQuota } from './memory-quota.ts';
+import { adopt, checkRename, exchange } from './memory-rename.ts';
+import { entryCost, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
+
+/** Where the pages of files come from: the host's page cache. */
+export interface SpaceMaker {
+  createSpace(quota: Quota): AddressSpace;
+}
+
+export interface MemoryOptions {
+  readonly pageCache: SpaceMaker;
+  readonly clock: Clock;
+  /** Bytes of data, names and inodes in all. */
+  readonly sizeLimit: number;
+  /** Default: one per KiB of the size limit. */
+  readonly maxInodes?: number;
+  /** Most names of a file, most subdirectories of a directory + 2. */
+  readonly linkMax?: number;
+  readonly rootMode?: number;
+  readonly rootUid?: number;
+  readonly rootGid?: number;
+}
+
+const DOT = bytesOfText('.');
+const DOTDOT = bytesOfText('..');
+const LINK_MAX = 2 ** 31 - 1;
+const FALLOCATE_MODES: readonly number[] = [
+  0,
+  mode.FALLOC_FL_KEEP_SIZE,
+  mode.FALLOC_FL_PUNCH_HOLE | mode.FALLOC_FL_KEEP_SIZE,
+  mode.FALLOC_FL_ZERO_RANGE,
+  mode.FALLOC_FL_ZERO_RANGE | mode.FALLOC_FL_KEEP_SIZE,
+];
+const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } =
+  FATTR_FLAGS;
+
+export class MemoryFileSystem implements FileSystem<MemoryInode> {
+  readonly root: MemoryDirectory;
+  readonly readOnly = false;
+  readonly #pageCache: SpaceMaker;
+  readonly #clock: Clock;
+  readonly #quota: MemoryQuota;
+  readonly #linkMax: number;
+  readonly #inodes = new Set<MemoryInode>();
+  readonly #now: Timespec = { sec: 0, nsec: 0 };
+  #nextIno = 1;
+
+  constructor(options: MemoryOptions) {
+    this.#pageCache = options.pageCache;
+    this.#clock = options.clock;
+    this.#linkMax = options.linkMax ?? LINK_MAX;
+    this.#quota = new MemoryQuota(options.sizeLimit, options.maxInodes ?? Math.ceil(options.sizeLimit / 1024) + 1);
+    const owner = {
+      mode: mode.S_IFDIR | ((options.rootMode ?? 0o755) & 0o7777),
+      uid: options.rootUid ?? 0,
+      gid: options.rootGid ?? 0,
+    };
+    this.root = new MemoryDirectory(this.#nextIno++, owner, this.#stamp(), undefined);
+    this.#inodes.add(this.root);
+  }
+
+  lookup(parent: MemoryInode, name: ByteString): MemoryInode | Errno {
+    if (!isDirectory(parent)) return ENOTDIR;
+    return parent.entries.get(name) ?? ENOENT;
+  }
+
+  parent(directory: MemoryInode): MemoryInode | Errno {
+    return isDirectory(directory) ? directory.parent : ENOTDIR;
+  }
+
+  forget(inode: MemoryInode): void {
+    if (inode.nlink === 0) this.#free(inode);
+  }
+
+  getattr(inode: MemoryInode, out: Attr): Errno {
+    inode.fill(out);
+    return OK;
+  }
+
+  setattr(inode: MemoryInode, change: AttrChange, _caller: Caller): Errno {
+    const { valid } = change;
+    const now = this.#stamp();
+    if ((valid & FATTR_SIZE) !== 0) {
+      const errno = this.#resize(inode, change.size);
+      if (errno !== OK) return errno;
+      inode.modified(now);
+    }
+    const isChown = (valid & (FATTR_UID | FATTR_GID)) !== 0;
+    if ((valid & FATTR_UID) !== 0) inode.uid = change.uid;
+    if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
+    if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
+    else if (isChown || (valid & FATTR_KILL_SUIDGID) !== 0) stripPrivileges(inode);
+    if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
+    if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
+    if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
+    else inode.changed(now);
+    return OK;
+  }
+
+  readlink(inode: MemoryInode): ByteString | Errno {
+    if (!isSymlink(inode)) return EINVAL;
+    inode.accessed(this.#stamp());
+    return inode.target;
+  }
+
+  mknod(parent: MemoryInode, name: ByteString, bits: number, rdev: number, caller: Caller): MemoryInode | Errno {
+    const errno = this.#checkCreate(parent, name);
+    if (errno !== OK) return errno;
+    if (!this.#quota.takeInode(INODE_COST + entryCost(name))) return ENOSPC;
+    const inode = this.#makeNode(parent as MemoryDirectory, bits, rdev, caller);
+    return this.#enter(parent as MemoryDirectory, name, inode, INODE_COST);
+  }
+
+  mkdir(parent: MemoryInode, name: ByteString, bits: number, caller: Caller): MemoryInode | Errno {
+    const errno = this.#checkCreate(parent, name);
+    if (errno !== OK) return errno;
+    const directory = parent as MemoryDirectory;
+    if (directory.nlink >= this.#linkMax) return EMLINK;
+    if (!this.#quota.takeInode(INODE_COST + entryCost(name))) return ENOSPC;
+    const inherited = directory.mode & mode.S_ISGID;
+    const owner = ownerOf(directory, mode.S_IFDIR | (bits & 0o1777) | inherited, caller);
+    directory.nlink++;
+    const inode = new MemoryDirectory(this.#nextIno++, owner, this.#stamp(), directory);
+    return this.#enter(directory, name, inode, INODE_COST);
+  }
+
+  symlink(parent: MemoryInode, name: ByteString, target: ByteString, caller: Caller): MemoryInode | Errno {
+    const errno = this.#checkCreate(parent, name);
+    if (errno !== OK) return errno;
+    const charge = INODE_COST + target.length;
+    if (!this.#quota.takeInode(charge + entryCost(name))) return ENOSPC;
+    const owner = ownerOf(parent as MemoryDirectory, mode.S_IFLNK | 0o777, caller);
+    const inode = new MemorySymlink(this.#nextIno++, owner, this.#stamp(), target);
+    return this.#enter(parent as MemoryDirectory, name, inode, charge);
+  }
+
+  tmpfile(parent: MemoryInode, bits: number, caller: Caller): MemoryInode | Errno {
+    if (!isDirectory(parent)) return ENOTDIR;
+    if (parent.isDead) return ENOENT;
+    if (!this.#quota.takeInode(INODE_COST)) return ENOSPC;
+    const inode = this.#makeNode(parent, mode.S_IFREG | (bits & 0o7777), 0, caller);
+    inode.charge = INODE_COST;
+    inode.nlink = 0;
+    (inode as MemoryFile).isLinkable = true;
+    this.#inodes.add(inode);
+    return inode;
+  }
+
+  link(inode: MemoryInode, parent: MemoryInode, name: ByteString): Errno {
+    const errno = this.#checkCreate(parent, name);
+    if (errno !== OK) return errno;
+    if (isDirectory(inode)) return EPERM;
+    if (inode.nlink === 0 && !(isFile(inode) && inode.isLinkable)) return ENOENT;
+    if (inode.nlink >= this.#linkMax) return EMLINK;
+    if (!this.#quota.take(entryCost(name))) return ENOSPC;
+    const now = this.#stamp();
+    inode.nlink++;
+    inode.changed(now);
+    (parent as MemoryDirectory).entries.add(name, inode);
+    parent.modified(now);
+    return OK;
+  }
+
+  unlink(parent: MemoryInode, name: ByteString): Errno {
+    if (!isDirectory(parent)) return ENOTDIR;
+    const inode = parent.entries.get(name);
+    if (inode === undefined) return ENOENT;
+    if (isDirectory(inode)) return EISDIR;
+    this.#removeEntry(parent, name);
+    this.#loseName(inode, parent);
+    return OK;
+  }
+
+  rmdir(parent: MemoryInode, name: ByteString): Errno {
+    if (!isDirectory(parent)) return ENOTDIR;
+    const inode = parent.entries.get(name);
+    if (inode === undefined) return ENOENT;
+    if (!isDirectory(inode)) return ENOTDIR;
+    if (inode.entries.count > 0) return ENOTEMPTY;
+    this.#removeEntry(parent, name);
+    this.#loseName(inode, parent);
+    return OK;
+  }
+
+  rename(from: MemoryInode, name: ByteString, to: MemoryInode, newName: ByteString, flags: number): Errno {
+    if (!isDirectory(from) || !isDirectory(to)) return ENOTDIR;
+    const moved = from.entries.get(name);
+    if (moved === undefined) return ENOENT;
+    const replaced = to.entries.get(newName);
+    const errno = checkRename(from, moved, to, replaced, flags, this.#linkMax);
+    if (errno !== OK || replaced === moved) return errno;
+    const now = this.#stamp();
+    if ((flags & mode.RENAME_EXCHANGE) !== 0) {
+      exchange(from, name, to, newName);
+      (replaced as MemoryInode).changed(now);
+    } else {
+      this.#move(from, name, moved, to, newName, replaced);
+    }
+    from.modified(now);
+    to.modified(now);
+    moved.changed(now);
+    return OK;
+  }
+
+  open(_inode: MemoryInode, _flags: number): Errno {
+    return OK;
+  }
+
+  release(_inode: MemoryInode, _flags: number): void {}
+
+  read(inode: MemoryInode, pos: number, size: number, into: SegmentList): Outcome {
+    if (!isFile(inode)) return -EINVAL;
+    const count = inode.space.read(pos, size, into);
+    if (count > 0) inode.accessed(this.#stamp());
+    return count;
+  }
+
+  write(inode: MemoryInode, pos: number, from: SegmentList, killSuidgid: boolean): Outcome {
+    if (!isFile(inode)) return -EINVAL;
+    const count = inode.space.write(pos, from);
+    if (count <= 0) return count;
+    inode.modified(this.#stamp());
+    if (killSuidgid) stripPrivileges(inode);
+    return count;
+  }
+
+  fallocate(inode: MemoryInode, bits: number, pos: number, size: number, caller: Caller): Errno {
+    if (!isFile(inode)) return EINVAL;
+    if (!FALLOCATE_MODES.includes(bits)) return EOPNOTSUPP;
+    const { space } = inode;
+    const isPunch = (bits & mode.FALLOC_FL_PUNCH_HOLE) !== 0;
+    let errno = bits & (mode.FALLOC_FL_PUNCH_HOLE | mode.FALLOC_FL_ZERO_RANGE) ? space.punch(pos, size) : OK;
+    if (errno === OK && !isPunch) errno = space.allocate(pos, size);
+    const isGrowing = (bits & mode.FALLOC_FL_KEEP_SIZE) === 0 && pos + size > space.size;
+    if (errno === OK && isGrowing) errno = space.resize(pos + size);
+    if (errno !== OK) return errno;
+    inode.modified(this.#stamp());
+    if (caller.uid !== 0) stripPrivileges(inode);
+    return OK;
+  }
+
+  seek(inode: MemoryInode, pos: number, whence: number): Outcome {
+    return isFile(inode) ? inode.space.seek(pos, whence) : -EINVAL;
+  }
+
+  fsync(_inode: MemoryInode, _dataOnly: boolean): Errno {
+    return OK;
+  }
+
+  opendir(inode: MemoryInode): DirStream | Errno {
+    if (!isDirectory(inode)) return ENOTDIR;
+    return {
+      read: (offset, sink) => this.#list(inode, offset, sink),
+      close: () => {},
+    };
+  }
+
+  statfs(out: StatFs): Errno {
+    out.blocks = this.#quota.totalPages;
+    out.bfree = this.#quota.freePages;
+    out.bavail = out.bfree;
+    out.files = this.#quota.maxInodes;
+    out.ffree = this.#quota.freeInodes;
+    out.bsize = 4096;
+    out.frsize = 4096;
+    out.namelen = 255;
+    return OK;
+  }
+
+  sync(): Errno {
+    return OK;
+  }
+
+  destroy(): void {
+    for (const inode of this.#inodes) inode.space?.destroy();
+    this.#inodes.clear();
+  }
+
+  /** Throws if an invariant does not hold. */
+  checkInvariants(): void {
+    checkTree(this.root, this.#inodes, this.#quota);
+  }
+
+  #stamp(): Readonly<Timespec> {
+    this.#clock.realtime(this.#now);
+    return this.#now;
+  }
+
+  #checkCreate(parent: MemoryInode, name: ByteString): Errno {
+    if (!isDirectory(parent)) return ENOTDIR;
+    if (parent.entries.get(name) !== undefined) return EEXIST;
+    return parent.isDead ? ENOENT : OK;
+  }
+
+  #makeNode(parent: MemoryDirectory, bits: number, rdev: number, caller: Caller): MemoryInode {
+    const owner = ownerOf(parent, stripSetgid(parent, bits, caller), caller);
+    if ((bits & mode.S_IFMT) !== mode.S_IFREG) return new MemorySpecial(this.#nextIno++, owner, this.#stamp(), rdev);
+    return new MemoryFile(this.#nextIno++, owner, this.#stamp(), this.#pageCache.createSpace(this.#quota));
+  }
+
+  #enter(parent: MemoryDirectory, name: ByteString, inode: MemoryInode, charge: number): MemoryInode {
+    inode.charge = charge;
+    this.#inodes.add(inode);
+    parent.entries.add(name, inode);
+    parent.modified(this.#stamp());
+    return inode;
+  }
+
+  #move(
+    from: MemoryDirectory,
+    name: ByteString,
+    moved: MemoryInode,
+    to: MemoryDirectory,
+    newName: ByteString,
+    replaced: MemoryInode | undefined,
+  ): void {
+    from.entries.remove(name);
+    this.#quota.give(entryCost(name));
+    if (replaced === undefined) {
+      this.#quota.force(entryCost(newName));
+      to.entries.add(newName, moved);
+    } else {
+      to.entries.replace(newName, moved);
+      this.#loseName(replaced, to);
+    }
+    adopt(moved, from, to);
+  }
+
+  #removeEntry(parent: MemoryDirectory, name: ByteString): void {
+    parent.entries.remove(name);
+    parent.modified(this.#stamp());
+    this.#quota.give(entryCost(name));
+  }
+
+  /** One name of `inode` in `parent` is gone. */
+  #loseName(inode: MemoryInode, parent: MemoryDirectory): void {
+    if (isDirectory(inode)) {
+      inode.nlink = 0;
+      inode.isDead = true;
+      parent.nlink--;
+    } else {
+      inode.nlink--;
+    }
+    inode.changed(this.#stamp());
+    if (inode.nlink === 0 && inode.holds === 0) this.#free(inode);
+  }
+
+  #free(inode: MemoryInode): void {
+    this.#inodes.delete(inode);
+    this.#quota.giveInode(inode.charge);
+    inode.space?.destroy();
+  }
+
+  #resize(inode: MemoryInode, size: number): Errno {
+    if (isDirectory(inode)) return EISDIR;
+    return isFile(inode) ? inode.space.resize(size) : EINVAL;
+  }
+
+  #list(directory: MemoryDirectory, offset: number, sink: DirSink): Errno {
+    if (directory.isDead) return ENOENT;
+    directory.accessed(this.#stamp());
+    if (offset < DOT_COOKIE && !sink.add(DOT, directory.ino, mode.S_IFDIR, DOT_COOKIE)) return OK;
+    if (offset < DOTDOT_COOKIE && !sink.add(DOTDOT, directory.parent.ino, mode.S_IFDIR, DOTDOT_COOKIE)) return OK;
+    directory.entries.listAfter(offset, (entry, inode) => sink.add(entry.name, inode.ino, inode.type, entry.cookie));
+    return OK;
+  }
+}

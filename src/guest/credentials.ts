@@ -1,0 +1,8 @@
+/** On whose behalf requests are sent. One object per process; the session points at the current one. */
+export interface Credentials {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** Bits taken away from the mode of everything that is created. */
+  readonly umask: number;
+}

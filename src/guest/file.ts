@@ -1,0 +1,191 @@
+/**
+ * An open file description: what open(2) makes. Several descriptors may share one later; here it is a host handle, the
+ * flags, and the position. Everything returns a count or an errno negated; nothing throws.
+ *
+ * O_APPEND between guests: the host puts a WRITE on a handle opened with O_APPEND at the end of the file as *it* knows
+ * it, whatever offset we send. So where the bytes went, and where the position is now, is known only after the size is
+ * asked for again; that is done when somebody wants to know.
+ */
+import { EBADF, EINVAL, EISDIR, ENOSYS, ENXIO, EOVERFLOW, type Errno, OK } from '../wire/errno.ts';
+import { FOPEN_FLAGS } from '../wire/flags.ts';
+import type { Fh } from '../wire/ids.ts';
+import { O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE } from '../wire/mode.ts';
+import { OPS } from '../wire/ops.ts';
+import { fallocateFile, fsyncFile, truncateFile } from './file-change.ts';
+import { readFileData } from './file-read.ts';
+import { writeFileData } from './file-write.ts';
+import type { Inode } from './inode.ts';
+import type { Mapping } from './mapping.ts';
+import type { Mount } from './mount.ts';
+
+/** What the fh is when the host does not want to hear about opens. */
+export const NO_FH = 0 as Fh;
+
+export class OpenFile {
+  readonly mount: Mount;
+  readonly inode: Inode;
+  readonly fh: Fh;
+  /** open(2) flags. */
+  readonly flags: number;
+  readonly #openFlags: number;
+  readonly #hasHandle: boolean;
+  /** A mapping keeps the description, as in POSIX: the handle is released after the last of them is gone. */
+  readonly mappings = new Set<Mapping>();
+  #pos = 0;
+  /** The last append left the position at the end of the file, wherever that is. */
+  #isAtEnd = false;
+  #isOpen = true;
+
+  /** Takes over a handle; `openFlags` are the host's FOPEN_* bits. */
+  constructor(mount: Mount, inode: Inode, fh: Fh, flags: number, openFlags: number, hasHandle: boolean) {
+    this.mount = mount;
+    this.inode = inode;
+    this.fh = fh;
+    this.flags = flags;
+    this.#openFlags = openFlags;
+    this.#hasHandle = hasHandle;
+    mount.inodes.hold(inode);
+    mount.openFiles.add(this);
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+  get mayRead(): boolean {
+    return this.#isOpen && (this.flags & O_ACCMODE) !== O_WRONLY;
+  }
+  get mayWrite(): boolean {
+    return this.#isOpen && (this.flags & O_ACCMODE) !== O_RDONLY;
+  }
+  get isAppend(): boolean {
+    return (this.flags & O_APPEND) !== 0;
+  }
+
+  /** Reads at the position and moves it. */
+  read(into: Uint8Array, at: number, size: number): number {
+    const errno = this.#findPosition();
+    if (errno !== OK) return -errno;
+    const n = this.pread(into, at, size, this.#pos);
+    if (n > 0) this.#pos += n;
+    return n;
+  }
+
+  /** Writes at the position, or at the end with O_APPEND, and moves the position. */
+  write(from: Uint8Array, at: number, size: number): number {
+    if (!this.isAppend) {
+      const n = this.pwrite(from, at, size, this.#pos);
+      if (n > 0) this.#pos += n;
+      return n;
+    }
+    const n = this.pwrite(from, at, size, this.inode.size);
+    if (n > 0) this.#isAtEnd = true;
+    return n;
+  }
+
+  pread(into: Uint8Array, at: number, size: number, pos: number): number {
+    if (this.inode.isDirectory) return this.#isOpen ? -EISDIR : -EBADF;
+    return this.mayRead ? readFileData(this, into, at, size, pos) : -EBADF;
+  }
+
+  /** As in Linux, O_APPEND wins over `pos`. */
+  pwrite(from: Uint8Array, at: number, size: number, pos: number): number {
+    return this.mayWrite ? writeFileData(this, from, at, size, pos) : -EBADF;
+  }
+
+  /** lseek(2): the new position, or −errno. */
+  seek(offset: number, whence: number): number {
+    if (!this.#isOpen) return -EBADF;
+    const pos = this.#target(offset, whence);
+    if (pos < 0) return pos;
+    if (pos > Number.MAX_SAFE_INTEGER) return -EOVERFLOW;
+    this.#pos = pos;
+    this.#isAtEnd = false;
+    return pos;
+  }
+
+  /** Asks for the attributes if they have expired. */
+  refresh(): Errno {
+    return this.#isOpen ? this.mount.inodes.refresh(this.inode, this.fhToSend) : EBADF;
+  }
+
+  truncate(size: number): Errno {
+    return this.mayWrite ? truncateFile(this, size) : this.#isOpen ? EINVAL : EBADF;
+  }
+
+  fsync(dataOnly: boolean): Errno {
+    return this.#isOpen ? fsyncFile(this, dataOnly) : EBADF;
+  }
+
+  fallocate(mode: number, pos: number, size: number): Errno {
+    return this.mayWrite ? fallocateFile(this, mode, pos, size) : EBADF;
+  }
+
+  /** Flushes, then releases. The errno is that of FLUSH; the file is closed in any case. */
+  close(): Errno {
+    if (!this.#isOpen) return EBADF;
+    const errno = this.#flush();
+    this.#isOpen = false;
+    if (this.mappings.size === 0) this.#release();
+    return errno;
+  }
+
+  /** Called by a mapping when it goes. */
+  removeMapping(mapping: Mapping): void {
+    this.mappings.delete(mapping);
+    if (!this.#isOpen && this.mappings.size === 0) this.#release();
+  }
+
+  /** The handle to name in GETATTR and SETATTR. */
+  get fhToSend(): Fh | undefined {
+    return this.#hasHandle ? this.fh : undefined;
+  }
+
+  /** A reader has nothing to report. With POSIX locks, FLUSH will be what releases them, readers' too. */
+  #flush(): Errno {
+    const isNeeded = this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0;
+    return isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh) : OK;
+  }
+
+  #release(): void {
+    const { mount, inode } = this;
+    const opcode = inode.isDirectory ? OPS.RELEASEDIR.code : OPS.RELEASE.code;
+    mount.openFiles.delete(this);
+    if (this.#hasHandle) mount.files.release(opcode, inode.nodeid, this.fh, this.flags);
+    mount.inodes.release(inode);
+  }
+
+  #target(offset: number, whence: number): number {
+    if (whence === SEEK_DATA || whence === SEEK_HOLE) return this.#seekData(offset, whence);
+    let base = 0;
+    if (whence === SEEK_CUR) {
+      const errno = this.#findPosition();
+      if (errno !== OK) return -errno;
+      base = this.#pos;
+    } else if (whence === SEEK_END) {
+      const errno = this.refresh();
+      if (errno !== OK) return -errno;
+      base = this.inode.size;
+    } else if (whence !== 0) return -EINVAL;
+    return base + offset < 0 ? -EINVAL : base + offset;
+  }
+
+  #seekData(offset: number, whence: number): number {
+    if (offset < 0) return -ENXIO;
+    const found = this.mount.files.lseek(this.inode.nodeid, this.fh, offset, whence);
+    if (found !== -ENOSYS) return found;
+    const errno = this.refresh();
+    if (errno !== OK) return -errno;
+    // Without the host's help a file is one run of data with a hole at its end.
+    if (offset >= this.inode.size) return -ENXIO;
+    return whence === SEEK_DATA ? offset : this.inode.size;
+  }
+
+  #findPosition(): Errno {
+    if (!this.#isAtEnd) return OK;
+    const errno = this.refresh();
+    if (errno !== OK) return errno;
+    this.#pos = this.inode.size;
+    this.#isAtEnd = false;
+    return OK;
+  }
+}

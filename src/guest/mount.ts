@@ -1,0 +1,86 @@
+/**
+ * One mount: the parts that every system call needs, put together once. It throws only when mounting is impossible.
+ */
+import type { Channel } from './channel.ts';
+import { Counters } from './counters.ts';
+import type { Credentials } from './credentials.ts';
+import { Dax } from './dax-inode.ts';
+import { DentryCache } from './dentry-cache.ts';
+import type { OpenFile } from './file.ts';
+import { Forgets } from './forget.ts';
+import { InodeCache } from './inode-cache.ts';
+import { Namei } from './namei.ts';
+import { type MountOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { AttrRequests } from './request-attrs.ts';
+import { DaxRequests } from './request-dax.ts';
+import { FileRequests } from './request-files.ts';
+import { NameRequests } from './request-names.ts';
+import { Session } from './session.ts';
+import type { Window } from './window.ts';
+
+export class Mount {
+  readonly options: ResolvedOptions;
+  readonly channel: Channel;
+  readonly counters = new Counters();
+  readonly session: Session;
+  readonly names: NameRequests;
+  readonly attrs: AttrRequests;
+  readonly files: FileRequests;
+  readonly forgets: Forgets;
+  readonly inodes: InodeCache;
+  readonly dentries: DentryCache;
+  readonly namei: Namei;
+  /** Undefined: nothing goes through a window. */
+  readonly dax: Dax | undefined;
+  readonly openFiles = new Set<OpenFile>();
+
+  /** `window` counts only if the channel has one; a window of no range is none. */
+  constructor(channel: Channel, window: Window | undefined, options: MountOptions) {
+    const usable = channel.hasWindow && window !== undefined && window.rangeCount > 0 ? window : undefined;
+    this.options = resolveOptions(options, usable !== undefined);
+    const { clock, dax, maxInodes } = this.options;
+    this.channel = channel;
+    const daxPerInode = dax === 'inode' && usable !== undefined;
+    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode };
+    this.session = new Session(channel, this.options satisfies Credentials, this.counters, wire);
+    this.names = new NameRequests(this.session);
+    this.attrs = new AttrRequests(this.session);
+    this.files = new FileRequests(this.session);
+    this.forgets = new Forgets(this.session);
+    this.inodes = new InodeCache(this.session, this.attrs, this.forgets, clock, dax);
+    this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);
+    this.namei = new Namei(this.session, this.names, this.inodes, this.dentries);
+    if (usable !== undefined && dax !== 'never') {
+      const requests = new DaxRequests(this.session);
+      this.dax = new Dax(usable, channel, requests, this.inodes, this.counters);
+      this.inodes.onEvict(this.dax);
+    }
+  }
+
+  /** Forgets everything that is not in use, and tells the host. */
+  dropCaches(): void {
+    this.dentries.dropAll();
+    this.forgets.flush();
+    this.channel.drain();
+  }
+
+  /** Closes what is open, gives every lookup back, ends the session and the device. */
+  unmount(): void {
+    for (const file of [...this.openFiles]) {
+      for (const mapping of [...file.mappings]) mapping.unmap();
+      file.close();
+    }
+    this.dropCaches();
+    this.inodes.evictAll();
+    this.forgets.flush();
+    this.channel.drain();
+    this.session.destroy();
+    this.channel.close();
+  }
+
+  checkInvariants(): void {
+    this.inodes.checkInvariants();
+    this.dentries.checkInvariants();
+    this.dax?.checkInvariants();
+  }
+}

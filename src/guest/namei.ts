@@ -1,0 +1,239 @@
+/**
+ * Path walk, one component at a time, on bytes. `resolve` follows a path to its inode; `resolveParent` stops before the
+ * last component and says what kind it is.
+ *
+ * SPEC: path_resolution(7); limits and corner cases as in Linux (fs/namei.c).
+ */
+import { type ByteString, bytesOfText, getBytes } from '../base/bytes.ts';
+import { EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, type Errno, ESTALE, OK } from '../wire/errno.ts';
+import type { DentryCache } from './dentry-cache.ts';
+import type { Inode } from './inode.ts';
+import type { InodeCache } from './inode-cache.ts';
+import { MAY_EXEC, permission } from './permission.ts';
+import type { NameRequests } from './request-names.ts';
+import type { Session } from './session.ts';
+
+/** With its NUL, a path has at most 4096 bytes. */
+const PATH_MAX = 4096;
+const MAX_LINKS = 40;
+const SLASH = 0x2f;
+const DOT = '.' as ByteString;
+const DOT_DOT = '..' as ByteString;
+
+/** What the last component is. */
+export type LastKind = 'name' | 'dot' | 'dotdot' | 'root';
+
+export class Namei {
+  /** After `resolve`: the inode. After `resolveCreate`: the inode, or undefined if there is none yet. */
+  inode: Inode;
+  target: Inode | undefined;
+  /** After `resolveParent`: the directory, the last component, and whether slashes followed it. */
+  parent: Inode;
+  name = '' as ByteString;
+  last: LastKind = 'root';
+  hasTrailingSlash = false;
+  readonly #session: Session;
+  readonly #names: NameRequests;
+  readonly #inodes: InodeCache;
+  readonly #dentries: DentryCache;
+  #links = 0;
+  #mustAsk = false;
+
+  constructor(session: Session, names: NameRequests, inodes: InodeCache, dentries: DentryCache) {
+    this.#session = session;
+    this.#names = names;
+    this.#inodes = inodes;
+    this.#dentries = dentries;
+    this.inode = inodes.root;
+    this.parent = inodes.root;
+  }
+
+  /** Follows `path` from `base`; a symlink at the end only if `follow`, or if slashes follow it. */
+  resolve(base: Inode, path: ByteString, follow: boolean): Errno {
+    const errno = this.#start(path) ?? this.#resolve(base, path, follow);
+    if (errno !== ESTALE) return errno;
+    this.#startAgain();
+    return this.#resolve(base, path, follow);
+  }
+
+  /** Follows `path` up to its last component. */
+  resolveParent(base: Inode, path: ByteString): Errno {
+    const errno = this.#start(path) ?? this.#walk(base, path);
+    if (errno !== ESTALE) return errno;
+    this.#startAgain();
+    return this.#walk(base, path);
+  }
+
+  /** As `resolveParent`, then looks the last name up and follows symlinks there: open(O_CREAT). See `target`. */
+  resolveCreate(base: Inode, path: ByteString, follow: boolean): Errno {
+    const errno = this.#start(path) ?? this.#create(base, path, follow);
+    if (errno !== ESTALE) return errno;
+    this.#startAgain();
+    return this.#create(base, path, follow);
+  }
+
+  /** Returns the target of a symlink; `target` = undefined and the errno otherwise. */
+  readlink(inode: Inode): ByteString | Errno {
+    if (!inode.isSymlink) return EINVAL;
+    if (inode.target !== undefined) return inode.target;
+    const errno = this.#names.readlink(inode.nodeid);
+    if (errno !== OK) return errno;
+    const { view, data, received } = this.#session.channel;
+    const target = getBytes(view, data, received);
+    if (this.#session.has('FUSE_CACHE_SYMLINKS')) inode.target = target;
+    return target;
+  }
+
+  #start(path: ByteString): Errno | undefined {
+    this.#links = 0;
+    this.#mustAsk = false;
+    if (path.length === 0) return ENOENT;
+    if (path.length >= PATH_MAX) return ENAMETOOLONG;
+    return path.includes('\0') ? EINVAL : undefined;
+  }
+
+  /** SPEC: Linux walks once more with LOOKUP_REVAL when something turned out to be stale. */
+  #startAgain(): void {
+    this.#links = 0;
+    this.#mustAsk = true;
+  }
+
+  #resolve(base: Inode, path: ByteString, follow: boolean): Errno {
+    for (let at = base, rest = path; ; ) {
+      const errno = this.#walk(at, rest);
+      if (errno !== OK) return errno;
+      const failed = this.#last();
+      if (failed !== OK) return failed;
+      if (!this.inode.isSymlink || !(follow || this.hasTrailingSlash)) {
+        return this.hasTrailingSlash && !this.inode.isDirectory ? ENOTDIR : OK;
+      }
+      const target = this.#follow(this.inode);
+      if (typeof target !== 'string') return target;
+      rest = (this.hasTrailingSlash ? `${target}/` : target) as ByteString;
+      at = this.parent;
+    }
+  }
+
+  #create(base: Inode, path: ByteString, follow: boolean): Errno {
+    for (let at = base, rest = path; ; ) {
+      const errno = this.#walk(at, rest);
+      if (errno !== OK) return errno;
+      this.target = undefined;
+      const failed = this.#last();
+      if (failed === ENOENT && this.last === 'name') return OK;
+      if (failed !== OK) return failed;
+      this.target = this.inode;
+      if (!this.inode.isSymlink || !follow) return OK;
+      const target = this.#follow(this.inode);
+      if (typeof target !== 'string') return target;
+      rest = (this.hasTrailingSlash ? `${target}/` : target) as ByteString;
+      at = this.parent;
+    }
+  }
+
+  /** Turns parent and last component into an inode. */
+  #last(): Errno {
+    if (this.last === 'name') {
+      const errno = this.#step(this.parent, this.name);
+      return errno;
+    }
+    this.inode = this.last === 'dotdot' ? (this.parent.parent ?? this.parent) : this.parent;
+    return OK;
+  }
+
+  /** Walks to the directory that holds the last component; sets parent, name, last and hasTrailingSlash. */
+  #walk(base: Inode, path: ByteString): Errno {
+    let directory = path.charCodeAt(0) === SLASH ? this.#inodes.root : base;
+    let rest = path;
+    let at = skipSlashes(rest, 0);
+    this.last = 'root';
+    this.name = '' as ByteString;
+    this.hasTrailingSlash = false;
+    while (at < rest.length) {
+      if (!directory.isDirectory) return ENOTDIR;
+      const allowed = this.#maySearch(directory);
+      if (allowed !== OK) return allowed;
+      const end = endOfName(rest, at);
+      const next = skipSlashes(rest, end);
+      const name = rest.slice(at, end) as ByteString;
+      if (next === rest.length) return this.#stopAt(directory, name, next > end);
+      const errno = this.#step(directory, name);
+      if (errno !== OK) return errno;
+      at = next;
+      if (!this.inode.isSymlink) {
+        directory = this.inode;
+        continue;
+      }
+      const target = this.#follow(this.inode);
+      if (typeof target !== 'string') return target;
+      if (target.charCodeAt(0) === SLASH) directory = this.#inodes.root;
+      rest = `${target}/${rest.slice(next)}` as ByteString;
+      at = skipSlashes(rest, 0);
+    }
+    this.parent = directory;
+    return OK;
+  }
+
+  #stopAt(directory: Inode, name: ByteString, hasTrailingSlash: boolean): Errno {
+    this.parent = directory;
+    this.name = name;
+    this.hasTrailingSlash = hasTrailingSlash;
+    this.last = name === DOT ? 'dot' : name === DOT_DOT ? 'dotdot' : 'name';
+    return OK;
+  }
+
+  /** One component: sets `inode`. */
+  #step(directory: Inode, name: ByteString): Errno {
+    if (name === DOT) {
+      this.inode = directory;
+      return OK;
+    }
+    if (name === DOT_DOT) {
+      this.inode = directory.parent ?? directory;
+      return OK;
+    }
+    const errno = this.#dentries.lookup(directory, name, this.#mustAsk);
+    if (errno === OK) this.inode = this.#dentries.found as Inode;
+    return errno;
+  }
+
+  #maySearch(directory: Inode): Errno {
+    const { credentials } = this.#session;
+    if (credentials.uid === 0) return OK;
+    const errno = this.#inodes.refresh(directory);
+    return errno === OK ? permission(directory, MAY_EXEC, credentials) : errno;
+  }
+
+  #follow(link: Inode): ByteString | Errno {
+    if (++this.#links > MAX_LINKS) return ELOOP;
+    const target = this.readlink(link);
+    if (typeof target !== 'string') return target;
+    return target.length === 0 ? ENOENT : target;
+  }
+}
+
+/** Returns the absolute path of a cached directory. */
+export function pathOf(directory: Inode): ByteString {
+  let path = '';
+  for (let i = directory; i.parent !== undefined; i = i.parent) path = `/${i.name}${path}`;
+  return (path === '' ? '/' : path) as ByteString;
+}
+
+/** Turns what a program passed as a path into bytes. */
+export function pathBytes(path: string | Uint8Array): ByteString {
+  if (typeof path === 'string') return bytesOfText(path);
+  let text = '';
+  for (const byte of path) text += String.fromCharCode(byte);
+  return text as ByteString;
+}
+
+function skipSlashes(path: string, at: number): number {
+  let i = at;
+  while (i < path.length && path.charCodeAt(i) === SLASH) i++;
+  return i;
+}
+
+function endOfName(path: string, at: number): number {
+  const end = path.indexOf('/', at);
+  return end < 0 ? path.length : end;
+}

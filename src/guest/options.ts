@@ -1,0 +1,68 @@
+/** What a program may choose when it mounts. */
+import type { Clock } from '../base/clock.ts';
+
+/**
+ * `always`: every regular file is read and written through the window; `never`: none; `inode`: those that the host
+ * marks (FUSE_ATTR_DAX). Without a window, `always` fails and `inode` means `never`.
+ */
+export type DaxMode = 'always' | 'never' | 'inode';
+
+export interface MountOptions {
+  readonly clock: Clock;
+  /** Default: `always` if there is a window, else `never`. */
+  readonly dax?: DaxMode;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly pid?: number;
+  /** Default 0o022. */
+  readonly umask?: number;
+  /** Names the guest keeps in its cache, and with them their inodes; default 8,192, at least 16. */
+  readonly maxInodes?: number;
+}
+
+export interface ResolvedOptions {
+  readonly clock: Clock;
+  readonly dax: DaxMode;
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  readonly umask: number;
+  readonly maxInodes: number;
+}
+
+const DEFAULT_UMASK = 0o022;
+const DEFAULT_MAX_INODES = 8192;
+/** A path walk keeps what it has just looked up, so the cache cannot be arbitrarily small. */
+const MIN_MAX_INODES = 16;
+
+/** Checks the options and fills in defaults. Throws TypeError or RangeError with the option's name. */
+export function resolveOptions(options: MountOptions, hasWindow: boolean): ResolvedOptions {
+  if (typeof options.clock?.monotonicMs !== 'function') throw new TypeError('mount option "clock" must be a Clock');
+  return {
+    clock: options.clock,
+    dax: daxMode(options.dax, hasWindow),
+    uid: integer('uid', options.uid ?? 0, 0, 0xffff_fffe),
+    gid: integer('gid', options.gid ?? 0, 0, 0xffff_fffe),
+    pid: integer('pid', options.pid ?? 1, 0, 0xffff_ffff),
+    umask: integer('umask', options.umask ?? DEFAULT_UMASK, 0, 0o777),
+    maxInodes: integer('maxInodes', options.maxInodes ?? DEFAULT_MAX_INODES, MIN_MAX_INODES, 2 ** 31),
+  };
+}
+
+function daxMode(mode: DaxMode | undefined, hasWindow: boolean): DaxMode {
+  if (mode === undefined) return hasWindow ? 'always' : 'never';
+  if (mode !== 'always' && mode !== 'never' && mode !== 'inode') {
+    throw new TypeError(`mount option "dax" must be "always", "never" or "inode", not ${JSON.stringify(mode)}`);
+  }
+  if (mode === 'always' && !hasWindow) {
+    throw new TypeError('mount option "dax" is "always", but the host gives this guest no window of 2 MiB or more');
+  }
+  return hasWindow ? mode : 'never';
+}
+
+function integer(name: string, value: number, min: number, max: number): number {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`mount option "${name}" must be an integer from ${min} to ${max}, not ${String(value)}`);
+  }
+  return value;
+}

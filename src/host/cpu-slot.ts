@@ -1,0 +1,104 @@
+/**
+ * The host's end of one guest worker's shared struct: its state, its epoch, its page-fault mailbox and its pins.
+ * Everything here is written by a guest that may be wrong or dead: each word is read once and checked by the caller.
+ */
+import {
+  CPU_BELL,
+  CPU_EPOCH,
+  CPU_FAULT_COUNT,
+  CPU_FAULT_PAGE,
+  CPU_FAULT_RANGE,
+  CPU_FAULT_RESULT,
+  CPU_FAULT_STATE,
+  CPU_FAULT_WRITE,
+  CPU_FREE,
+  CPU_GENERATION,
+  CPU_LIVE,
+  CPU_STATE,
+  FAULT_DONE,
+  FAULT_IDLE,
+  FAULT_POSTED,
+  PIN_WRITABLE,
+} from '../../assembly/layout.ts';
+import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
+
+/** Where a slot's structs lie in the shared memory. */
+export interface CpuSlotPlace {
+  readonly cpuAt: number;
+  /** Window table and pin words, one word per range. */
+  readonly tableAt: number;
+  readonly pinsAt: number;
+  readonly rangeCount: number;
+}
+
+export class CpuSlot {
+  readonly place: CpuSlotPlace;
+  readonly bell: Doorbell;
+  /** The posted fault, as read by takeFault. */
+  faultRange = 0;
+  faultPage = 0;
+  faultCount = 0;
+  faultWrite = false;
+  readonly #cpu: Int32Array;
+  readonly #pins: Int32Array;
+
+  constructor(buffer: ArrayBufferLike, place: CpuSlotPlace, bell?: Doorbell) {
+    this.place = place;
+    this.#cpu = new Int32Array(buffer, place.cpuAt, 16);
+    this.#pins = new Int32Array(buffer, place.pinsAt, Math.max(1, place.rangeCount));
+    this.bell = bell ?? new SharedDoorbell(buffer, place.cpuAt + CPU_BELL);
+  }
+
+  get state(): number {
+    return Atomics.load(this.#cpu, CPU_STATE >> 2);
+  }
+
+  get epoch(): number {
+    return Atomics.load(this.#cpu, CPU_EPOCH >> 2);
+  }
+
+  /** Tells whether the guest can be inside an access. A dead worker runs no more code, wherever its epoch stopped. */
+  get isLive(): boolean {
+    return this.state === CPU_LIVE;
+  }
+
+  /** Reads a posted fault into the fault fields. Returns false when there is none. */
+  takeFault(): boolean {
+    const cpu = this.#cpu;
+    // ORDER: pairs with the guest's store of FAULT_POSTED: the words below were written before it.
+    if (Atomics.load(cpu, CPU_FAULT_STATE >> 2) !== FAULT_POSTED) return false;
+    this.faultRange = (cpu[CPU_FAULT_RANGE >> 2] as number) >>> 0;
+    this.faultPage = (cpu[CPU_FAULT_PAGE >> 2] as number) >>> 0;
+    this.faultCount = (cpu[CPU_FAULT_COUNT >> 2] as number) >>> 0;
+    this.faultWrite = cpu[CPU_FAULT_WRITE >> 2] !== 0;
+    return true;
+  }
+
+  /** Answers the fault taken last: 0 = the page is there now, else an errno. */
+  answerFault(result: number): void {
+    this.#cpu[CPU_FAULT_RESULT >> 2] = result;
+    // ORDER: publishes the result and the page table entries stored before.
+    Atomics.store(this.#cpu, CPU_FAULT_STATE >> 2, FAULT_DONE);
+    this.bell.ring();
+  }
+
+  /** Views held on a range, and the writable ones among them. */
+  isPinned(range: number): boolean {
+    return Atomics.load(this.#pins, range) !== 0;
+  }
+
+  isPinnedWritable(range: number): boolean {
+    return Atomics.load(this.#pins, range) >>> 0 >= PIN_WRITABLE;
+  }
+
+  /** Makes the slot as new for the next guest. Only when the last one is dead and everything of it was taken back. */
+  recycle(): void {
+    this.#pins.fill(0);
+    const cpu = this.#cpu;
+    // ORDER: plain stores would do, the slot is nobody's; the last store publishes it as free.
+    Atomics.store(cpu, CPU_EPOCH >> 2, 0);
+    Atomics.store(cpu, CPU_FAULT_STATE >> 2, FAULT_IDLE);
+    Atomics.add(cpu, CPU_GENERATION >> 2, 1);
+    Atomics.store(cpu, CPU_STATE >> 2, CPU_FREE);
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * One guest's virtio-fs device on the host: takes request chains from its queues, lets the session answer them, puts
+ * them back, and answers its page faults.
+ *
+ * Header and arguments are copied once into private memory and never read again from the guest's; payloads are named by
+ * address and copied between frames and the guest's buffers directly, or through a bounce buffer when the guest's memory
+ * is not ours (another emulator's RAM).
+ */
+import { CPU_CLAIMED, CPU_DEAD, CPU_LIVE } from '../../assembly/layout.ts';
+import { Chain, readSegments, SegmentList, slice, writeSegments } from '../virtio/chain.ts';
+import type { DeviceQueue } from '../virtio/device.ts';
+import type { GuestMemory } from '../virtio/memory.ts';
+import type { VirtioDevice } from '../virtio/negotiate.ts';
+import { REG } from '../virtio/registers.ts';
+import { EINVAL, ENOMEM } from '../wire/errno.ts';
+import { InHeader, OutHeader, WriteIn } from '../wire/fuse.ts';
+import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
+import { OPS } from '../wire/ops.ts';
+import { sizeOf } from '../wire/struct.ts';
+import { type Call, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
+import type { CpuSlot } from './cpu-slot.ts';
+import type { Log } from './log.ts';
+import type { WindowMapper } from './mapper.ts';
+import type { Session } from './session.ts';
+
+const WRITE_HEAD = IN_HEADER_SIZE + sizeOf(WriteIn);
+/** Chains served from one queue before the others get their turn. */
+const BURST = 64;
+
+export interface DeviceServerOptions {
+  readonly device: VirtioDevice;
+  readonly memory: GuestMemory;
+  /** Starts a session for the guest that comes next. */
+  readonly openSession: () => Session;
+  readonly slot: CpuSlot;
+  readonly mapper: WindowMapper | undefined;
+  readonly log: Log;
+  /** For memory that is not the host's own: where payloads stop over, in the host's memory. */
+  readonly bounce?: { readonly bytes: Uint8Array; readonly at: number; readonly size: number };
+  /** Called after a dead guest has left nothing behind. */
+  readonly onGone?: () => void;
+}
+
+export class DeviceServer {
+  readonly device: VirtioDevice;
+  readonly slot: CpuSlot;
+  /** Requests served, for tables and tests. */
+  requests = 0;
+  readonly #options: DeviceServerOptions;
+  readonly #chain = new Chain();
+  readonly #call: MutableCall = newCall();
+  #session: Session | undefined;
+  readonly #requestBytes: Uint8Array;
+  readonly #replyBytes: Uint8Array;
+
+  constructor(options: DeviceServerOptions) {
+    this.#options = options;
+    this.device = options.device;
+    this.slot = options.slot;
+    this.#requestBytes = new Uint8Array(this.#call.request.buffer);
+    this.#replyBytes = new Uint8Array(this.#call.reply.buffer);
+    this.device.onReset = () => this.#forgetGuest();
+    this.device.onBroken = (reason) => options.log('error', `device needs reset: ${reason}`);
+  }
+
+  /** Serves what is there: a fault, register changes, requests. Tells whether there was anything. */
+  step(): boolean {
+    const state = this.slot.state;
+    if (state === CPU_DEAD) return this.#bury();
+    if (state !== CPU_LIVE && state !== CPU_CLAIMED) return false;
+    let worked = false;
+    if (this.slot.takeFault()) {
+      this.slot.answerFault(this.#options.mapper?.resolveFault() ?? EINVAL);
+      worked = true;
+    }
+    if (this.device.service()) worked = true;
+    for (const queue of this.device.queues) if (this.#serve(queue)) worked = true;
+    return worked;
+  }
+
+  /** Asks to be kicked; returns true when something is there already. */
+  enableKicks(): boolean {
+    let more = false;
+    for (const queue of this.device.queues) if (queue.enableKicks()) more = true;
+    return more;
+  }
+
+  disableKicks(): void {
+    for (const queue of this.device.queues) queue.disableKicks();
+  }
+
+  /** The host stops: whatever the guest still has is taken back, and the device says that it is gone. */
+  shutDown(): void {
+    this.device.breakDevice('the host has stopped');
+    this.#forgetGuest();
+  }
+
+  #serve(queue: DeviceQueue): boolean {
+    let served = 0;
+    while (served < BURST && queue.take(this.#chain)) {
+      queue.put(this.#chain.head, this.#answer());
+      served++;
+    }
+    if (served > 0 && queue.publish()) this.device.interrupt.ring();
+    this.requests += served;
+    return served > 0;
+  }
+
+  /** Handles the chain; returns the bytes written into it. */
+  #answer(): number {
+    const { memory } = this.#options;
+    const { readable, writable } = this.#chain;
+    const call = this.#call;
+    if (readable.size < IN_HEADER_SIZE) return this.#refuse(EINVAL, 'shorter than a request header');
+    readSegments(memory, readable, 0, this.#requestBytes, 0, IN_HEADER_SIZE);
+    const isWrite = InHeader.opcode.get(call.request, 0) === OPS.WRITE.code;
+    const head = isWrite ? Math.min(readable.size, WRITE_HEAD) : readable.size;
+    if (head > REQUEST_ROOM) return this.#refuse(ENOMEM, 'arguments larger than any request has');
+    readSegments(memory, readable, IN_HEADER_SIZE, this.#requestBytes, IN_HEADER_SIZE, head - IN_HEADER_SIZE);
+    call.requestSize = head;
+    call.messageSize = readable.size;
+    slice(readable, head, call.dataIn);
+    slice(writable, OUT_HEADER_SIZE, call.dataOut);
+    call.replyRoom = writable.size;
+    call.replySize = 0;
+    call.dataOutSize = 0;
+    if (this.#options.bounce !== undefined) this.#bounceIn(this.#options.bounce);
+    this.#session ??= this.#options.openSession();
+    this.#session.handle(call);
+    const size = Math.min(call.replySize, writable.size);
+    if (this.#options.bounce !== undefined) this.#bounceOut(this.#options.bounce);
+    writeSegments(memory, writable, 0, this.#replyBytes, 0, size);
+    return size + call.dataOutSize;
+  }
+
+  /** The chain is well-formed, its content is not a request: an error reply if there is room for one. */
+  #refuse(error: number, why: string): number {
+    const { memory, log } = this.#options;
+    log('error', `malformed request: ${why}`);
+    const { readable, writable } = this.#chain;
+    if (writable.size < OUT_HEADER_SIZE) return 0;
+    const reply = this.#call.reply;
+    const hasUnique = readable.size >= 16;
+    if (hasUnique) readSegments(memory, readable, 8, this.#requestBytes, 8, 8);
+    OutHeader.len.set(reply, 0, OUT_HEADER_SIZE);
+    OutHeader.error.set(reply, 0, -error);
+    const request = this.#call.request;
+    const low = hasUnique ? InHeader.unique.low(request, 0) : 0;
+    const high = hasUnique ? InHeader.unique.high(request, 0) : 0;
+    OutHeader.unique.setWords(reply, 0, low, high);
+    return writeSegments(memory, writable, 0, this.#replyBytes, 0, OUT_HEADER_SIZE);
+  }
+
+  #bounceIn(bounce: NonNullable<DeviceServerOptions['bounce']>): void {
+    const { dataIn, dataOut } = this.#call;
+    const size = Math.min(dataIn.size, bounce.size);
+    if (size > 0) readSegments(this.#options.memory, dataIn, 0, bounce.bytes, bounce.at, size);
+    dataIn.clear();
+    if (size > 0) dataIn.push(bounce.at, size);
+    const room = Math.min(dataOut.size, bounce.size);
+    dataOut.clear();
+    if (room > 0) dataOut.push(bounce.at, room);
+  }
+
+  #bounceOut(bounce: NonNullable<DeviceServerOptions['bounce']>): void {
+    const size = this.#call.dataOutSize;
+    if (size === 0) return;
+    writeSegments(this.#options.memory, this.#chain.writable, OUT_HEADER_SIZE, bounce.bytes, bounce.at, size);
+  }
+
+  /** The guest's worker has ended: takes back everything it had, and makes its slot as new. */
+  #bury(): boolean {
+    // The dead driver writes no more, so its word is ours: a reset, as the hypervisor does to a device that lost its guest.
+    this.device.registers.set(REG.driverStatus, 0);
+    this.device.service();
+    this.#forgetGuest();
+    this.slot.recycle();
+    this.#options.onGone?.();
+    return true;
+  }
+
+  /** Drops everything the guest looked up, opened, mapped. SPEC: a device cannot count on REMOVEMAPPING or DESTROY. */
+  #forgetGuest(): void {
+    this.#session?.close();
+    this.#session = undefined;
+    this.#options.mapper?.clear();
+  }
+}
+
+type MutableCall = { -readonly [K in keyof Call]: Call[K] };
+
+function newCall(): MutableCall {
+  return {
+    request: new DataView(new ArrayBuffer(REQUEST_ROOM)),
+    requestSize: 0,
+    messageSize: 0,
+    dataIn: new SegmentList(),
+    reply: new DataView(new ArrayBuffer(REPLY_ROOM)),
+    dataOut: new SegmentList(),
+    replyRoom: 0,
+    replySize: 0,
+    dataOutSize: 0,
+  };
+}

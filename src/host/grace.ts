@@ -1,0 +1,32 @@
+/**
+ * Grace periods: how the host takes a page away from guests that read page tables without a lock.
+ *
+ * The host clears a bit (PRESENT to evict, DIRTY to write back, the range entry to unmap), then waits until every live
+ * guest has left the access it was in. A guest that loaded the old entry was inside; one that enters later loads the new
+ * entry. Guests whose worker has ended are skipped. The model test explores all interleavings of exactly these steps.
+ */
+import type { CpuSlot } from './cpu-slot.ts';
+
+export class GracePeriod {
+  readonly #slots: readonly CpuSlot[];
+  readonly #pause: (round: number) => void;
+  /** How many grace periods were waited for. */
+  count = 0;
+
+  /** `pause` is called while a guest is still inside; it may sleep a little. In one thread it is never called. */
+  constructor(slots: readonly CpuSlot[], pause: (round: number) => void = () => {}) {
+    this.#slots = slots;
+    this.#pause = pause;
+  }
+
+  /** Returns when no guest can still be using what it read before the call. */
+  wait(): void {
+    this.count++;
+    for (const slot of this.#slots) {
+      const epoch = slot.epoch;
+      if ((epoch & 1) === 0) continue;
+      // ORDER: the epoch is loaded after the entry was changed; pairs with enter() in assembly/access.ts.
+      for (let round = 0; slot.epoch === epoch && slot.isLive; round++) this.#pause(round);
+    }
+  }
+}

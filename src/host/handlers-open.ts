@@ -1,0 +1,117 @@
+/** Opening, creating and releasing regular files. */
+import {
+  EBADF,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ELOOP,
+  ENOENT,
+  ENOSYS,
+  ENOTDIR,
+  EROFS,
+  type Errno,
+  OK,
+} from '../wire/errno.ts';
+import { FATTR_FLAGS } from '../wire/flags.ts';
+import { CreateIn, EntryOut, OpenIn, ReleaseIn } from '../wire/fuse.ts';
+import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
+import { checkName } from '../wire/message.ts';
+import * as mode from '../wire/mode.ts';
+import { sizeOf } from '../wire/struct.ts';
+import type { Call } from './call.ts';
+import type { Inode } from './inode.ts';
+import { writeEntry, writeOpenOut } from './reply.ts';
+import { ARGS, callerOf, stringAt } from './request.ts';
+import type { Session } from './session.ts';
+
+/** open_in_flags. SPEC: fuse.h 7.33. */
+const FUSE_OPEN_KILL_SUIDGID = 1;
+
+export function open(session: Session, call: Call, inode: Inode): Errno {
+  const flags = OpenIn.flags.get(call.request, ARGS);
+  return openFile(session, call, inode, flags, OpenIn.open_flags.get(call.request, ARGS), OUT_HEADER_SIZE);
+}
+
+/** CREATE finds or makes the name and opens it, in one step that no other client can come between. */
+export function create(session: Session, call: Call, parent: Inode): Errno {
+  const name = stringAt(call, ARGS + sizeOf(CreateIn));
+  const errno = checkName(name);
+  if (errno !== OK) return errno;
+  const flags = CreateIn.flags.get(call.request, ARGS);
+  const found = session.fs.lookup(parent, name);
+  if (typeof found !== 'number') return (flags & mode.O_EXCL) !== 0 ? EEXIST : enterAndOpen(session, call, found);
+  if (found !== ENOENT) return found;
+  if (session.fs.readOnly) return EROFS;
+  const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
+  const made = session.fs.mknod(parent, name, fileMode(call, caller.umask), 0, caller);
+  return typeof made === 'number' ? made : enterAndOpen(session, call, made);
+}
+
+export function tmpfile(session: Session, call: Call, parent: Inode): Errno {
+  const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
+  const made = session.fs.tmpfile?.(parent, fileMode(call, caller.umask), caller) ?? ENOSYS;
+  return typeof made === 'number' ? made : enterAndOpen(session, call, made);
+}
+
+export function release(session: Session, call: Call, inode: Inode): Errno {
+  const fh = ReleaseIn.fh.get(call.request, ARGS) as Fh;
+  if (session.handles.file(fh, inode) === undefined) return EBADF;
+  session.handles.release(fh);
+  return OK;
+}
+
+function fileMode(call: Call, umask: number): number {
+  return mode.S_IFREG | (CreateIn.mode.get(call.request, ARGS) & 0o7777 & ~umask);
+}
+
+/** Writes the reply of CREATE: an entry and an open file; neither without the other. */
+function enterAndOpen(session: Session, call: Call, inode: Inode): Errno {
+  const entered = writeEntry(session, call.reply, OUT_HEADER_SIZE, inode);
+  if (entered !== OK) return entered;
+  // The access mode and O_TRUNC count; what made the file does not: it may just have been created by this call.
+  const flags = CreateIn.flags.get(call.request, ARGS) & ~mode.O_DIRECTORY;
+  const openFlags = CreateIn.open_flags.get(call.request, ARGS);
+  const opened = openFile(session, call, inode, flags, openFlags, OUT_HEADER_SIZE + sizeOf(EntryOut));
+  if (opened !== OK) session.lookups.forget(inode.nodeid, 1);
+  return opened;
+}
+
+function openFile(
+  session: Session,
+  call: Call,
+  inode: Inode,
+  flags: number,
+  openFlags: number,
+  outAt: number,
+): Errno {
+  const allowed = checkOpen(session, inode, flags);
+  if (allowed !== OK) return allowed;
+  const opened = session.fs.open(inode, flags);
+  if (opened !== OK) return opened;
+  const truncated = truncateOnOpen(session, call, inode, flags, openFlags);
+  if (truncated !== OK) {
+    session.fs.release(inode, flags);
+    return truncated;
+  }
+  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), session.options.openFlags);
+  return OK;
+}
+
+function checkOpen(session: Session, inode: Inode, flags: number): Errno {
+  if (inode.type === mode.S_IFDIR) return EISDIR;
+  if ((flags & mode.O_DIRECTORY) !== 0) return ENOTDIR;
+  if (inode.type === mode.S_IFLNK) return ELOOP;
+  if (inode.type !== mode.S_IFREG || (flags & mode.O_ACCMODE) === mode.O_ACCMODE) return EINVAL;
+  const isWriting = (flags & mode.O_ACCMODE) !== mode.O_RDONLY || (flags & mode.O_TRUNC) !== 0;
+  return session.fs.readOnly && isWriting ? EROFS : OK;
+}
+
+/** Without ATOMIC_O_TRUNC the client truncates with a SETATTR of its own. */
+function truncateOnOpen(session: Session, call: Call, inode: Inode, flags: number, openFlags: number): Errno {
+  if ((flags & mode.O_TRUNC) === 0 || !session.negotiated.has('FUSE_ATOMIC_O_TRUNC')) return OK;
+  const { change } = session;
+  change.valid = FATTR_FLAGS.FATTR_SIZE;
+  if ((openFlags & FUSE_OPEN_KILL_SUIDGID) !== 0) change.valid |= FATTR_FLAGS.FATTR_KILL_SUIDGID;
+  change.size = 0;
+  return session.fs.setattr(inode, change, callerOf(session, call, 0));
+}

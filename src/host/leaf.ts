@@ -1,0 +1,47 @@
+/** One 2 MiB chunk of a file that has pages or mappings: the host's record of a leaf table. */
+import type { AddressSpace } from './address-space.ts';
+import type { CpuSlot } from './cpu-slot.ts';
+
+/** A guest's range that maps a chunk. */
+export interface LeafMapping {
+  readonly slot: CpuSlot;
+  readonly range: number;
+  readonly writable: boolean;
+}
+
+export class Leaf {
+  /** Address of the table in shared memory. */
+  readonly at: number;
+  readonly space: AddressSpace;
+  /** Which 2 MiB of the file. */
+  readonly chunk: number;
+  /** Entries with a frame of their own. INVARIANT: equals the entries of the table whose frame is not the zero frame. */
+  resident = 0;
+  /** Live mappings, from any guest. */
+  readonly mappings: LeafMapping[] = [];
+  /** A guest may have stored into it since the last write-back. */
+  mayBeDirty = false;
+  /** Fills and write-backs going on: the table must not be given back under them. */
+  users = 0;
+
+  constructor(at: number, space: AddressSpace, chunk: number) {
+    this.at = at;
+    this.space = space;
+    this.chunk = chunk;
+  }
+
+  get isPinned(): boolean {
+    for (const mapping of this.mappings) if (mapping.slot.isPinned(mapping.range)) return true;
+    return false;
+  }
+
+  get isPinnedWritable(): boolean {
+    for (const mapping of this.mappings) if (mapping.slot.isPinnedWritable(mapping.range)) return true;
+    return false;
+  }
+
+  get isMappedWritable(): boolean {
+    for (const mapping of this.mappings) if (mapping.writable) return true;
+    return false;
+  }
+}

@@ -1,0 +1,7 @@
+/** Where the host says what went wrong and to whom. A function, so that tests collect lines and the command prints them. */
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+export type Log = (level: LogLevel, text: string) => void;
+
+export const silentLog: Log = () => {};

@@ -1,0 +1,81 @@
+/**
+ * The host's loop: one thread serves all guests' queues and faults, sleeps when there is nothing to do, and writes dirty
+ * pages back on a timer.
+ *
+ * While awake the host looks at the rings itself and asks for no kicks. Before it sleeps it asks for kicks, looks once
+ * more, and sleeps only on a doorbell count taken before that look: no request is slept through.
+ */
+import type { Clock } from '../base/clock.ts';
+import type { Doorbell } from '../base/doorbell.ts';
+import type { DeviceServer } from './device-server.ts';
+
+export interface HostLoopOptions {
+  readonly bell: Doorbell;
+  readonly clock: Clock;
+  /** Looks without work before going to sleep. */
+  readonly idleLooks: number;
+  /** Called every `writeBackMs`: writes back dirty pages. */
+  readonly writeBack: () => void;
+  readonly writeBackMs: number;
+  /** Tells that the loop shall end. */
+  readonly isStopping: () => boolean;
+}
+
+export class HostLoop {
+  /** How often the host slept. */
+  sleeps = 0;
+  readonly #options: HostLoopOptions;
+  readonly #servers: readonly DeviceServer[];
+  #nextWriteBackMs: number;
+
+  constructor(servers: readonly DeviceServer[], options: HostLoopOptions) {
+    this.#servers = servers;
+    this.#options = options;
+    this.#nextWriteBackMs = options.clock.monotonicMs() + options.writeBackMs;
+  }
+
+  /** Serves until told to stop. Blocks the thread. */
+  run(): void {
+    const { bell, idleLooks, isStopping } = this.#options;
+    let idle = 0;
+    for (let round = 1; !isStopping(); round++) {
+      const seen = bell.seen();
+      // The clock costs as much as a look at a ring: a busy host reads it now and then only.
+      if (round % 1024 === 0) this.#writeBackWhenDue();
+      if (this.step()) {
+        idle = 0;
+        continue;
+      }
+      if (++idle < idleLooks) continue;
+      idle = 0;
+      this.#sleep(seen);
+    }
+  }
+
+  /** One round over all guests; tells whether there was any work. */
+  step(): boolean {
+    let worked = false;
+    for (const server of this.#servers) if (server.step()) worked = true;
+    return worked;
+  }
+
+  #sleep(seen: number): void {
+    let more = false;
+    for (const server of this.#servers) if (server.enableKicks()) more = true;
+    if (!more) {
+      this.sleeps++;
+      this.#options.bell.wait(seen, this.#writeBackWhenDue());
+    }
+    for (const server of this.#servers) server.disableKicks();
+  }
+
+  /** Returns the milliseconds until the timer is due again. */
+  #writeBackWhenDue(): number {
+    const now = this.#options.clock.monotonicMs();
+    if (now >= this.#nextWriteBackMs) {
+      this.#options.writeBack();
+      this.#nextWriteBackMs = now + this.#options.writeBackMs;
+    }
+    return Math.max(1, this.#nextWriteBackMs - now);
+  }
+}

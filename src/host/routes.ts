@@ -1,0 +1,111 @@
+/**
+ * Opcode → handler, with what the dispatcher checks before: what the header's nodeid must be, and whether the operation
+ * writes. Every operation of the table is named here, so a new one does not compile until it is decided.
+ */
+import { ENOSYS, type Errno, OK } from '../wire/errno.ts';
+import { OP_BY_CODE, OP_NAME_BY_CODE, replyStructSize } from '../wire/message.ts';
+import type { Op, OpName } from '../wire/ops.ts';
+import * as attr from './handlers-attr.ts';
+import * as dax from './handlers-dax.ts';
+import * as dir from './handlers-dir.ts';
+import * as entry from './handlers-entry.ts';
+import * as io from './handlers-io.ts';
+import * as open from './handlers-open.ts';
+import { init } from './init.ts';
+import type { Handler } from './request.ts';
+import type { Call } from './call.ts';
+import type { Session } from './session.ts';
+
+export type Target = 'none' | 'inode' | 'directory';
+
+interface Plan {
+  readonly target: Target;
+  /** EROFS where nothing may change. */
+  readonly isWriting: boolean;
+  readonly run: Handler;
+}
+
+export interface Route extends Plan {
+  readonly name: OpName;
+  readonly op: Op;
+  readonly hasReply: boolean;
+  /** Bytes of the reply's structs: zeroed before the handler runs, and the room the peer must have given. */
+  readonly fixedReply: number;
+}
+
+const on = (target: Target, run: Handler): Plan => ({ target, isWriting: false, run });
+const writing = (target: Target, run: Handler): Plan => ({ target, isWriting: true, run });
+const refused: Plan = on('none', () => ENOSYS);
+
+const PLANS: Readonly<Record<OpName, Plan>> = {
+  LOOKUP: on('inode', entry.lookup),
+  FORGET: on('none', entry.forget),
+  GETATTR: on('inode', attr.getattr),
+  SETATTR: writing('inode', attr.setattr),
+  READLINK: on('inode', attr.readlink),
+  SYMLINK: writing('directory', entry.symlink),
+  MKNOD: writing('directory', entry.mknod),
+  MKDIR: writing('directory', entry.mkdir),
+  UNLINK: writing('directory', entry.unlink),
+  RMDIR: writing('directory', entry.rmdir),
+  RENAME: writing('directory', entry.rename),
+  LINK: writing('directory', entry.link),
+  OPEN: on('inode', open.open),
+  READ: on('inode', io.read),
+  WRITE: writing('inode', io.write),
+  STATFS: on('inode', attr.statfs),
+  RELEASE: on('inode', open.release),
+  FSYNC: on('inode', io.fsync),
+  SETXATTR: refused,
+  GETXATTR: refused,
+  LISTXATTR: refused,
+  REMOVEXATTR: refused,
+  FLUSH: on('inode', io.flush),
+  INIT: on('none', init),
+  OPENDIR: on('directory', dir.opendir),
+  READDIR: on('directory', dir.readdir),
+  RELEASEDIR: on('inode', dir.releasedir),
+  FSYNCDIR: on('directory', dir.fsyncdir),
+  GETLK: refused,
+  SETLK: refused,
+  SETLKW: refused,
+  ACCESS: on('inode', attr.access),
+  CREATE: on('directory', open.create),
+  INTERRUPT: on('none', () => OK),
+  BMAP: refused,
+  DESTROY: on('none', destroy),
+  IOCTL: refused,
+  POLL: refused,
+  NOTIFY_REPLY: refused,
+  BATCH_FORGET: on('none', entry.batchForget),
+  FALLOCATE: writing('inode', io.fallocate),
+  READDIRPLUS: on('directory', dir.readdirplus),
+  RENAME2: writing('directory', entry.rename2),
+  LSEEK: on('inode', io.lseek),
+  COPY_FILE_RANGE: writing('inode', io.copyFileRange),
+  SETUPMAPPING: on('none', dax.setupmapping),
+  REMOVEMAPPING: on('none', dax.removemapping),
+  SYNCFS: on('none', io.syncfs),
+  TMPFILE: writing('directory', open.tmpfile),
+  STATX: on('inode', attr.statx),
+  COPY_FILE_RANGE_64: writing('inode', io.copyFileRange64),
+  CUSE_INIT: refused,
+};
+
+const ROUTES = OP_BY_CODE.map(routeTo);
+
+/** Returns the route of an opcode; undefined when the protocol has no such operation. */
+export function routeOf(opcode: number): Route | undefined {
+  return opcode < ROUTES.length ? ROUTES[opcode] : undefined;
+}
+
+function routeTo(op: Op | undefined, opcode: number): Route | undefined {
+  const name = OP_NAME_BY_CODE[opcode];
+  if (op === undefined || name === undefined) return undefined;
+  return { ...PLANS[name], name, op, hasReply: op.reply !== 'none', fixedReply: replyStructSize(op) };
+}
+
+function destroy(session: Session, _call: Call): Errno {
+  session.becomeDestroyed();
+  return OK;
+}

@@ -1,0 +1,58 @@
+/** The FUSE server of one file system: sessions in, replies out. It knows no transport. */
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import type { SegmentList } from '../virtio/chain.ts';
+import type { FileSystem } from './file-system.ts';
+import { InodeStore } from './inode-store.ts';
+import type { Log } from './log.ts';
+import { Session, SESSION_DEFAULTS, type SessionHost, type SessionOptions } from './session.ts';
+
+export interface ServerOptions {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Host memory that nobody else uses: COPY_FILE_RANGE moves its bytes through it; without it that is ENOSYS. */
+  readonly scratch?: SegmentList;
+}
+
+export class Server implements SessionHost {
+  readonly fs: FileSystem;
+  readonly store: InodeStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly scratch: SegmentList | undefined;
+  readonly #sessions = new Set<Session>();
+
+  constructor(options: ServerOptions) {
+    this.fs = options.fs;
+    this.store = new InodeStore(options.fs);
+    this.clock = options.clock;
+    this.log = options.log;
+    this.scratch = options.scratch;
+  }
+
+  get sessions(): ReadonlySet<Session> {
+    return this.#sessions;
+  }
+
+  openSession(options: Partial<SessionOptions> = {}): Session {
+    const session = new Session(this, { ...SESSION_DEFAULTS, ...options }, (closed) => this.#sessions.delete(closed));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** Ends every session, then the file system. */
+  close(): void {
+    for (const session of [...this.#sessions]) session.close();
+    this.fs.destroy();
+  }
+
+  /** Throws if an invariant does not hold. */
+  checkInvariants(): void {
+    this.store.checkInvariants();
+    for (const session of this.#sessions) {
+      session.checkInvariants();
+      assert(session.state !== 'closed', 'a closed session is still listed');
+    }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * One client of the server: a guest, or a mount of a real kernel. Everything that must vanish with the client is here:
+ * what it has looked up, what it has open, what it has mapped.
+ *
+ *   created   → ready:     INIT was agreed on
+ *   ready     → ready:     another INIT: the client started afresh, all its old state is dropped
+ *   ready     → destroyed: DESTROY: the client unmounted, all its state is dropped
+ *   destroyed → ready:     INIT: it mounted again
+ *   any       → closed:    `close`: the client is gone; nothing is answered any more but with EIO
+ */
+import { assert } from '../base/assert.ts';
+import type { Clock, Timespec } from '../base/clock.ts';
+import { type Errno, errnoName } from '../wire/errno.ts';
+import { InHeader } from '../wire/fuse.ts';
+import { IN_HEADER_SIZE, type NodeId } from '../wire/ids.ts';
+import { OP_NAME_BY_CODE } from '../wire/message.ts';
+import type { SegmentList } from '../virtio/chain.ts';
+import type { Call } from './call.ts';
+import { DirentSink, DirentplusSink } from './dir-sinks.ts';
+import { dispatch } from './dispatch.ts';
+import type { FileSystem } from './file-system.ts';
+import { HandleTable } from './handle-table.ts';
+import { Negotiated } from './init.ts';
+import { Attr, AttrChange, Caller, type Inode, StatFs } from './inode.ts';
+import { type InodeStore, LookupCounts } from './inode-store.ts';
+import type { Log } from './log.ts';
+import type { Mapper } from './mapper-types.ts';
+
+export interface SessionOptions {
+  /** For log lines. */
+  readonly name: string;
+  /** The client's DAX window, if it has one. */
+  readonly window: Mapper | undefined;
+  /** How long the client may believe attributes and names; Infinity is allowed. */
+  readonly attrTimeoutMs: number;
+  readonly entryTimeoutMs: number;
+  /** How long it may believe that a name does not exist; 0 = ENOENT instead of a negative entry. */
+  readonly negativeTimeoutMs: number;
+  readonly maxWrite: number;
+  readonly maxBackground: number;
+  /** FOPEN_* bits of every OPEN and OPENDIR reply. */
+  readonly openFlags: number;
+  readonly opendirFlags: number;
+  /** Which regular files a client with per-inode DAX reads through its window. */
+  readonly usesDax: (attr: Attr) => boolean;
+}
+
+export const SESSION_DEFAULTS: SessionOptions = {
+  name: 'session',
+  window: undefined,
+  attrTimeoutMs: 1000,
+  entryTimeoutMs: 1000,
+  negativeTimeoutMs: 0,
+  maxWrite: 1024 * 1024,
+  maxBackground: 64,
+  openFlags: 0,
+  opendirFlags: 0,
+  usesDax: () => true,
+};
+
+/** What all sessions of a host share. */
+export interface SessionHost {
+  readonly fs: FileSystem;
+  readonly store: InodeStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Host memory through which COPY_FILE_RANGE moves bytes; without it the operation is ENOSYS. */
+  readonly scratch: SegmentList | undefined;
+}
+
+export type SessionState = 'created' | 'ready' | 'destroyed' | 'closed';
+
+export class Session {
+  readonly fs: FileSystem;
+  readonly host: SessionHost;
+  readonly options: SessionOptions;
+  readonly lookups: LookupCounts;
+  readonly handles: HandleTable;
+  readonly negotiated = new Negotiated();
+
+  // Reused by every request, so that none allocates.
+  readonly attr = new Attr();
+  readonly change = new AttrChange();
+  readonly caller = new Caller();
+  readonly statfs = new StatFs();
+  readonly now: Timespec = { sec: 0, nsec: 0 };
+  readonly direntSink = new DirentSink();
+  readonly direntplusSink: DirentplusSink;
+
+  readonly #onClose: (session: Session) => void;
+  #state: SessionState = 'created';
+
+  constructor(host: SessionHost, options: SessionOptions, onClose: (session: Session) => void) {
+    this.fs = host.fs;
+    this.host = host;
+    this.options = options;
+    this.lookups = new LookupCounts(host.store);
+    this.handles = new HandleTable(host.fs, host.store);
+    this.direntplusSink = new DirentplusSink(this);
+    this.#onClose = onClose;
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Answers one request: fills the call's reply. Never throws. */
+  handle(call: Call): void {
+    dispatch(this, call);
+  }
+
+  /** The client is gone. */
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#drop();
+    this.#enter('closed');
+    this.#onClose(this);
+  }
+
+  /** Drops what an earlier INIT left. */
+  restart(): void {
+    this.#drop();
+  }
+
+  becomeReady(): void {
+    this.#enter('ready');
+  }
+
+  becomeDestroyed(): void {
+    this.#drop();
+    this.#enter('destroyed');
+  }
+
+  /** Returns the inode that a nodeid of this client means; undefined = ESTALE. */
+  resolve(nodeid: NodeId): Inode | undefined {
+    return this.lookups.resolve(nodeid);
+  }
+
+  /** Logs a request that breaks the protocol, once, and passes its errno on. */
+  refuse(call: Call, errno: Errno, why: string): Errno {
+    this.host.log('warn', `${this.options.name}: ${describe(call)}: ${errnoName(errno)}: ${why}`);
+    return errno;
+  }
+
+  /** Logs a failure of our own. */
+  report(call: Call, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.host.log('error', `${this.options.name}: ${describe(call)}: ${text}`);
+  }
+
+  /** Throws if an invariant does not hold. */
+  checkInvariants(): void {
+    this.lookups.checkInvariants();
+    this.handles.checkInvariants();
+    if (this.#state === 'ready') return;
+    assert(this.lookups.size === 0, 'a session that is not ready knows inodes');
+    assert(this.handles.size === 0, 'a session that is not ready has open files');
+  }
+
+  #drop(): void {
+    this.options.window?.clear();
+    this.handles.clear();
+    this.lookups.clear();
+  }
+
+  #enter(next: SessionState): void {
+    assert(this.#state !== 'closed', 'a closed session changes its state');
+    this.#state = next;
+  }
+}
+
+function describe(call: Call): string {
+  if (call.requestSize < IN_HEADER_SIZE) return 'no header';
+  const opcode = InHeader.opcode.get(call.request, 0);
+  const low = call.request.getUint32(InHeader.nodeid.offset, true);
+  const high = call.request.getUint32(InHeader.nodeid.offset + 4, true);
+  return `${OP_NAME_BY_CODE[opcode] ?? `opcode ${opcode}`} n${high * 2 ** 32 + low}`;
+}

@@ -1,0 +1,143 @@
+/**
+ * The host, put together over one memory: page cache, file system, server, and one virtio-fs device per guest slot.
+ * It knows no worker: `host-worker.ts` runs its loop in a thread of its own, `inline.ts` steps it in the guest's.
+ */
+import { CPU_BELL } from '../../assembly/layout.ts';
+import type { Clock } from '../base/clock.ts';
+import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
+import type { DaxExports } from '../dax/exports.ts';
+import { CpuSlot } from '../host/cpu-slot.ts';
+import { DeviceServer } from '../host/device-server.ts';
+import type { FileSystem } from '../host/file-system.ts';
+import { GracePeriod } from '../host/grace.ts';
+import { InodeStore } from '../host/inode-store.ts';
+import type { Log } from '../host/log.ts';
+import { HostLoop } from '../host/loop.ts';
+import { WindowMapper } from '../host/mapper.ts';
+import { PageCache } from '../host/page-cache.ts';
+import { Server } from '../host/server.ts';
+import { SegmentList } from '../virtio/chain.ts';
+import { LocalMemory } from '../virtio/memory.ts';
+import { VirtioDevice } from '../virtio/negotiate.ts';
+import { Registers } from '../virtio/registers.ts';
+import type { HostSettings } from './host-options.ts';
+import { HEADER_HOST_BELL, type MemoryMap, SCRATCH_SIZE, type SlotMap } from './memory-map.ts';
+
+export interface HostCoreOptions {
+  readonly buffer: ArrayBufferLike;
+  readonly wasm: DaxExports;
+  readonly map: MemoryMap;
+  readonly settings: HostSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly makeFileSystem: (pageCache: PageCache, clock: Clock, log: Log) => FileSystem;
+  /** Doorbells, unless they are the ones in shared memory: the host's, and one per guest. */
+  readonly bells?: { readonly host: Doorbell; readonly guest: (index: number) => Doorbell };
+  readonly idleLooks: number;
+  readonly pause: (round: number) => void;
+  readonly isStopping: () => boolean;
+}
+
+/** What a host counted during its life. */
+export interface HostReport {
+  readonly requests: number;
+  readonly sleeps: number;
+  readonly graces: number;
+  readonly filledPages: number;
+  readonly evictedPages: number;
+  readonly writtenBackPages: number;
+  readonly faults: number;
+  /** Inodes, frames and leaves in use when the host stopped, after all guests had gone. */
+  readonly inodes: number;
+  readonly usedFrames: number;
+}
+
+export class HostCore {
+  readonly fs: FileSystem;
+  readonly pageCache: PageCache;
+  readonly server: Server;
+  readonly loop: HostLoop;
+  readonly devices: readonly DeviceServer[];
+  readonly slots: readonly CpuSlot[];
+  readonly #options: HostCoreOptions;
+
+  constructor(options: HostCoreOptions) {
+    this.#options = options;
+    const { buffer, wasm, map, clock, log, settings } = options;
+    wasm.poolInit(map.poolAt, map.framesAt, map.frameCount, map.frameTableAt, map.bitmapAt);
+    this.slots = map.slots.map((slot, index) => {
+      return new CpuSlot(buffer, { ...slot, rangeCount: map.rangeCount }, options.bells?.guest(index));
+    });
+    const grace = new GracePeriod(this.slots, options.pause);
+    this.pageCache = new PageCache({ wasm, buffer, poolAt: map.poolAt, grace });
+    this.fs = options.makeFileSystem(this.pageCache, clock, log);
+    const scratch = new SegmentList();
+    scratch.push(map.scratchAt, SCRATCH_SIZE);
+    this.server = new Server(this.fs, new InodeStore(this.fs), clock, log, scratch);
+    const memory = new LocalMemory(buffer);
+    this.devices = map.slots.map((slot, index) => this.#makeDevice(memory, slot, index));
+    this.loop = new HostLoop(this.devices, {
+      bell: options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL),
+      clock,
+      idleLooks: options.idleLooks,
+      writeBack: () => this.writeBack(),
+      writeBackMs: settings.writeBackMs,
+      isStopping: options.isStopping,
+    });
+  }
+
+  /** Writes dirty pages to the backing; what fails is logged now and reported by the file's next fsync. */
+  writeBack(): void {
+    this.pageCache.sweepLimbo();
+    const error = this.fs.sync();
+    if (error !== 0) this.#options.log('error', `write-back failed: errno ${error}`);
+  }
+
+  /** Ends all sessions, writes everything back, closes the backing. */
+  stop(): HostReport {
+    for (const device of this.devices) device.shutDown();
+    this.writeBack();
+    const report = this.report();
+    this.fs.destroy();
+    return report;
+  }
+
+  report(): HostReport {
+    let requests = 0;
+    for (const device of this.devices) requests += device.requests;
+    return {
+      requests,
+      sleeps: this.loop.sleeps,
+      graces: this.pageCache.grace.count,
+      ...this.pageCache.counts,
+      inodes: this.server.store.count,
+      usedFrames: this.pageCache.frameCount - this.pageCache.freeFrames,
+    };
+  }
+
+  #makeDevice(memory: LocalMemory, slotMap: SlotMap, index: number): DeviceServer {
+    const { buffer, map, settings, log, bells } = this.#options;
+    const slot = this.slots[index] as CpuSlot;
+    const mapper = map.rangeCount > 0 ? new WindowMapper(slot, this.pageCache, this.server.store) : undefined;
+    const device = new VirtioDevice({
+      registers: new Registers(buffer, slotMap.registersAt),
+      memory,
+      kick: bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL),
+      interrupt: bells?.guest(index) ?? new SharedDoorbell(buffer, slotMap.cpuAt + CPU_BELL),
+      config: { tag: settings.tag, numRequestQueues: map.requestQueues },
+      queueSizeMax: map.queueSize,
+      // The window is no memory of its own: its base says where its page table starts, its length how much it maps.
+      ...(mapper === undefined ? {} : { window: { base: slotMap.tableAt, length: map.windowSize } }),
+    });
+    const openSession = () =>
+      this.server.openSession({
+        name: `guest ${index}`,
+        window: mapper,
+        attrTimeoutMs: settings.attrTimeoutMs,
+        entryTimeoutMs: settings.entryTimeoutMs,
+        negativeTimeoutMs: settings.negativeTimeoutMs,
+        maxWrite: map.dataSize,
+      });
+    return new DeviceServer({ device, memory, openSession, slot, mapper, log });
+  }
+}

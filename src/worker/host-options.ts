@@ -1,0 +1,95 @@
+/** What a host can be told, with defaults, and the clear errors for what it cannot. */
+import type { MemoryOptions } from './memory-map.ts';
+
+const MIB = 1 << 20;
+const GIB = 1 << 30;
+
+/** What the host worker needs besides the memory's plan. Structured-cloneable. */
+export interface HostSettings {
+  readonly fs: FileSystemSpec;
+  readonly tag: string;
+  readonly attrTimeoutMs: number;
+  readonly entryTimeoutMs: number;
+  readonly negativeTimeoutMs: number;
+  readonly writeBackMs: number;
+}
+
+/** A file system by name: what SPEC means on the command line. */
+export type FileSystemSpec =
+  | { readonly type: 'memory'; readonly size?: number }
+  | { readonly type: 'dir'; readonly path: string; readonly readOnly?: boolean };
+
+export interface HostOptions extends Partial<MemoryOptions> {
+  /** What to serve: `memory`, `memory:64MiB`, `dir:PATH`, or the same as an object. Default: `memory`. */
+  readonly fs?: string | FileSystemSpec;
+  /** The device's tag, up to 36 bytes. Default: `virtiofs`. */
+  readonly tag?: string;
+  /** How long guests may believe names and attributes without asking, in milliseconds. Default: 1000. */
+  readonly attrTimeoutMs?: number;
+  readonly entryTimeoutMs?: number;
+  /** The same for names that do not exist. Default: 0. */
+  readonly negativeTimeoutMs?: number;
+  /** How often dirty pages are written back. Default: 1000. */
+  readonly writeBackMs?: number;
+}
+
+const DEFAULTS: MemoryOptions = {
+  cacheSize: 256 * MIB,
+  guests: 8,
+  windowSize: 64 * MIB,
+  queueSize: 128,
+  requestQueues: 1,
+  dataSize: 256 * 1024,
+};
+
+/** Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. */
+export function completeOptions(options: HostOptions): { settings: HostSettings; memory: MemoryOptions } {
+  const spec = typeof options.fs === 'object' ? options.fs : parseSpec(options.fs ?? 'memory');
+  const tag = options.tag ?? 'virtiofs';
+  const tagSize = new TextEncoder().encode(tag).length;
+  if (tagSize < 1 || tagSize > 36 || tag.includes('\n')) throw new RangeError('tag must have 1 to 36 bytes on one line');
+  const settings: HostSettings = {
+    fs: spec,
+    tag,
+    attrTimeoutMs: timeout('attrTimeoutMs', options.attrTimeoutMs, 1000),
+    entryTimeoutMs: timeout('entryTimeoutMs', options.entryTimeoutMs, 1000),
+    negativeTimeoutMs: timeout('negativeTimeoutMs', options.negativeTimeoutMs, 0),
+    writeBackMs: timeout('writeBackMs', options.writeBackMs, 1000),
+  };
+  const memory: MemoryOptions = {
+    cacheSize: options.cacheSize ?? DEFAULTS.cacheSize,
+    guests: options.guests ?? DEFAULTS.guests,
+    windowSize: options.windowSize ?? DEFAULTS.windowSize,
+    queueSize: options.queueSize ?? DEFAULTS.queueSize,
+    requestQueues: options.requestQueues ?? DEFAULTS.requestQueues,
+    dataSize: options.dataSize ?? DEFAULTS.dataSize,
+  };
+  return { settings, memory };
+}
+
+/** Reads a SPEC: `memory`, `memory:SIZE`, `dir:PATH`. */
+export function parseSpec(text: string): FileSystemSpec {
+  const colon = text.indexOf(':');
+  const type = colon < 0 ? text : text.slice(0, colon);
+  const rest = colon < 0 ? '' : text.slice(colon + 1);
+  if (type === 'memory') return rest === '' ? { type } : { type, size: parseSize(rest) };
+  if (type === 'dir') {
+    if (rest === '') throw new TypeError('dir: needs a path, as in dir:/some/where');
+    return { type, path: rest };
+  }
+  throw new TypeError(`unknown file system '${text}': expected memory, memory:SIZE or dir:PATH`);
+}
+
+/** Reads `64MiB`, `1G`, `4096`; K, M, G are powers of 1024. */
+export function parseSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([kmg])(?:i?b)?|b)?$/i.exec(text.trim());
+  if (match === null) throw new TypeError(`'${text}' is not a size: write it as 4096, 64MiB or 1G`);
+  const unit = { '': 1, k: 1024, m: MIB, g: GIB }[(match[2] ?? '').toLowerCase()] ?? 1;
+  return Math.floor(Number(match[1]) * unit);
+}
+
+function timeout(name: string, value: number | undefined, byDefault: number): number {
+  const ms = value ?? byDefault;
+  if (!(ms >= 0)) throw new RangeError(`${name} is ${value}: it must be 0 or more milliseconds`);
+  return ms;
+}

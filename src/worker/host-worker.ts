@@ -1,0 +1,66 @@
+/** Entry point of the host's worker: builds the host over the memory it is sent, serves, reports, ends. */
+import { SystemClock } from '../base/clock.ts';
+import { instantiate } from '../dax/instantiate.ts';
+import { loadFileSystem } from './file-systems.ts';
+import { HostCore } from './host-core.ts';
+import type { HostSettings } from './host-options.ts';
+import { HEADER_HOST_STATE, HEADER_STOP, HOST_RUNNING, HOST_STOPPED, type MemoryMap } from './memory-map.ts';
+import { parentPort } from './threads.ts';
+
+/** What the creator sends, once. */
+export interface StartMessage {
+  readonly type: 'start';
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+  readonly map: MemoryMap;
+  readonly settings: HostSettings;
+}
+
+/** Looks without work before sleeping: some tens of microseconds, about what waking up costs. */
+const IDLE_LOOKS = 200;
+
+const port = await parentPort();
+port.onMessage((message) => {
+  const start = message as StartMessage;
+  if (start.type === 'start') void serve(start);
+});
+
+async function serve({ memory, module, map, settings }: StartMessage): Promise<void> {
+  const words = new Int32Array(memory.buffer);
+  try {
+    const makeFileSystem = await loadFileSystem(settings.fs, map.cacheSize);
+    const core = new HostCore({
+      buffer: memory.buffer,
+      wasm: instantiate(module, memory),
+      map,
+      settings,
+      clock: new SystemClock(),
+      log: (level, text) => port.post({ type: 'log', level, text }),
+      makeFileSystem,
+      idleLooks: IDLE_LOOKS,
+      pause: makePause(),
+      isStopping: () => Atomics.load(words, HEADER_STOP >> 2) !== 0,
+    });
+    // ORDER: registers of all slots are written before; a guest probes only after it saw this.
+    Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_RUNNING);
+    port.post({ type: 'ready' });
+    core.loop.run();
+    const report = core.stop();
+    Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
+    for (const slot of core.slots) slot.bell.ring();
+    port.post({ type: 'stopped', report });
+  } catch (error) {
+    Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
+    port.post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
+  }
+  port.close();
+}
+
+/** How the host waits for a guest to leave an access: looks, then tiny sleeps, for the guest may need this core. */
+function makePause(): (round: number) => void {
+  const nobody = new Int32Array(new SharedArrayBuffer(4));
+  return (round) => {
+    // ORDER: nobody ever notifies this word: it is a sleep of 50 microseconds.
+    if (round > 200) Atomics.wait(nobody, 0, 0, 0.05);
+  };
+}

@@ -1,0 +1,229 @@
+/**
+ * `createHost`: a host in a worker of its own, and what its creator holds of it. Guests attach by taking a slot in the
+ * shared memory; an `Attachment` is a plain object that is posted to the guest's worker, where `mount` uses it.
+ */
+import { CPU_BELL, CPU_CLAIMED, CPU_DEAD, CPU_FREE, CPU_GENERATION, CPU_LIVE, CPU_STATE } from '../../assembly/layout.ts';
+import { SharedDoorbell } from '../base/doorbell.ts';
+import type { LogLevel } from '../host/log.ts';
+import type { HostReport } from './host-core.ts';
+import { completeOptions, type HostOptions } from './host-options.ts';
+import type { StartMessage } from './host-worker.ts';
+import { HEADER_HOST_BELL, HEADER_HOST_STATE, HEADER_STOP, HOST_STOPPED, type MemoryMap, planMemory } from './memory-map.ts';
+import { adopt, type AnyWorker, startHostWorker, type Thread } from './threads.ts';
+import { wasmModule } from './wasm-modules.ts';
+
+export interface CreateHostOptions extends HostOptions {
+  /** Starts the host's worker, for bundlers and policies that need another URL. Default: `host-worker.js` beside the bundle. */
+  readonly worker?: () => AnyWorker | Promise<AnyWorker>;
+  /** The wasm module of the shared build, if the embedded one cannot be used. */
+  readonly wasm?: WebAssembly.Module;
+  /** What the host has to say: broken devices, malformed requests, failed write-backs. Default: errors to console.error. */
+  readonly log?: (level: LogLevel, text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** A guest's ticket: post it to the guest's worker and give it to `mount` there. */
+export interface Attachment {
+  readonly memory: WebAssembly.Memory;
+  readonly module: WebAssembly.Module;
+  readonly map: MemoryMap;
+  readonly slot: number;
+  /** How often the slot was used before: an old ticket cannot take a new guest's place. */
+  readonly generation: number;
+}
+
+/** This environment cannot share memory between workers. */
+export class IsolationError extends Error {
+  override readonly name = 'IsolationError';
+  readonly code = 'ERR_NOT_ISOLATED';
+}
+
+/** Throws an IsolationError that says what to do when shared memory is not to be had. */
+export function requireSharedMemory(): void {
+  const scope = globalThis as { crossOriginIsolated?: boolean; SharedArrayBuffer?: unknown };
+  if (scope.SharedArrayBuffer !== undefined && scope.crossOriginIsolated !== false) return;
+  throw new IsolationError(
+    'shared memory needs a cross-origin isolated page: serve it with the headers ' +
+      '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp" ' +
+      '(or use createInline(), which runs host and guest in one thread and works everywhere)',
+  );
+}
+
+/** Starts a host and resolves when it serves. */
+export async function createHost(options: CreateHostOptions = {}): Promise<Host> {
+  options.signal?.throwIfAborted();
+  const { settings, memory: wanted } = completeOptions(options);
+  requireSharedMemory();
+  const { memory, map } = allocate(wanted);
+  const module = options.wasm ?? wasmModule('shared');
+  const thread = options.worker === undefined ? await startHostWorker() : adopt(await options.worker());
+  const host = new Host(thread, memory, module, map, options.log ?? logErrors);
+  const abort = () => void host.terminate();
+  options.signal?.addEventListener('abort', abort, { once: true });
+  thread.post({ type: 'start', memory, module, map, settings } satisfies StartMessage);
+  try {
+    await host.ready;
+  } finally {
+    options.signal?.removeEventListener('abort', abort);
+  }
+  options.signal?.throwIfAborted();
+  return host;
+}
+
+/** The memory is made at its full size and never grows; where that much address space is refused, half is tried. */
+function allocate(wanted: Parameters<typeof planMemory>[0]): { memory: WebAssembly.Memory; map: MemoryMap } {
+  for (let cacheSize = wanted.cacheSize; ; cacheSize = Math.floor(cacheSize / 2)) {
+    const map = planMemory({ ...wanted, cacheSize });
+    const pages = map.memorySize / 65536;
+    try {
+      return { memory: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }), map };
+    } catch (error) {
+      if (!(error instanceof RangeError) || cacheSize < 32 << 20) throw error;
+    }
+  }
+}
+
+function logErrors(level: LogLevel, text: string): void {
+  if (level === 'error') console.error(`virtiofs: ${text}`);
+}
+
+export class Host {
+  /** Resolves when the host serves; rejects when it could not start. */
+  readonly ready: Promise<void>;
+  /** Resolves when the host has ended, with what it counted; undefined when it was terminated. */
+  readonly closed: Promise<HostReport | undefined>;
+  readonly map: MemoryMap;
+  readonly #thread: Thread;
+  readonly #memory: WebAssembly.Memory;
+  readonly #module: WebAssembly.Module;
+  readonly #words: Int32Array;
+  #report: HostReport | undefined;
+
+  /** Use createHost. */
+  constructor(
+    thread: Thread,
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module,
+    map: MemoryMap,
+    log: (level: LogLevel, text: string) => void,
+  ) {
+    this.#thread = thread;
+    this.#memory = memory;
+    this.#module = module;
+    this.map = map;
+    this.#words = new Int32Array(memory.buffer);
+    let started: () => void;
+    let failed: (error: Error) => void;
+    let ended: (report: HostReport | undefined) => void;
+    this.ready = new Promise((resolve, reject) => {
+      started = resolve;
+      failed = reject;
+    });
+    this.closed = new Promise((resolve) => {
+      ended = resolve;
+    });
+    thread.onMessage((message) => {
+      const told = message as { type: string; level: LogLevel; text: string; message: string; report: HostReport };
+      if (told.type === 'ready') started();
+      else if (told.type === 'log') log(told.level, told.text);
+      else if (told.type === 'failed') failed(new Error(told.message));
+      else if (told.type === 'stopped') {
+        this.#report = told.report;
+        ended(told.report);
+      }
+    });
+    thread.onExit((error) => {
+      this.#hostIsGone();
+      failed(error ?? new Error('the host worker ended before it served'));
+      if (error !== undefined) log('error', `the host worker failed: ${error.message}`);
+      ended(this.#report);
+    });
+    this.ready.catch(() => ended(undefined));
+  }
+
+  /**
+   * Takes a slot for a guest. Post the result to the guest's worker. With `worker`, the slot is given back when that
+   * worker ends, however it ends; else call `detach` when you know that it did.
+   */
+  attach(options: { worker?: AnyWorker } = {}): Attachment {
+    const slot = this.#claim();
+    const attachment: Attachment = {
+      memory: this.#memory,
+      module: this.#module,
+      map: this.map,
+      slot,
+      generation: this.#load(slot, CPU_GENERATION),
+    };
+    if (options.worker !== undefined) adopt(options.worker).onExit(() => this.detach(attachment));
+    return attachment;
+  }
+
+  /** The guest's worker has ended: everything it held (locks, handles, pins, mappings) is released. */
+  detach(attachment: Attachment): void {
+    const { slot } = attachment;
+    if (this.#load(slot, CPU_GENERATION) !== attachment.generation) return;
+    const at = this.#cpuWord(slot, CPU_STATE);
+    // ORDER: claimed or live → dead; the host takes everything back and frees the slot.
+    if (Atomics.compareExchange(this.#words, at, CPU_LIVE, CPU_DEAD) !== CPU_LIVE) {
+      Atomics.compareExchange(this.#words, at, CPU_CLAIMED, CPU_DEAD);
+    }
+    this.#ringHost();
+  }
+
+  /** Guests attached now. */
+  get guests(): number {
+    return this.map.slots.filter((_, slot) => this.#load(slot, CPU_STATE) !== CPU_FREE).length;
+  }
+
+  /** Serves what is in the queues, writes everything back, ends the worker. */
+  async stop(): Promise<HostReport | undefined> {
+    // ORDER: the host looks at this word each round; the ring wakes it.
+    Atomics.store(this.#words, HEADER_STOP >> 2, 1);
+    this.#ringHost();
+    const report = await this.closed;
+    await this.#thread.terminate();
+    return report;
+  }
+
+  /** Ends the worker at once. What was written through the window and not synced is lost. */
+  async terminate(): Promise<void> {
+    await this.#thread.terminate();
+    this.#hostIsGone();
+  }
+
+  /** Lets the process end although the host runs. */
+  unref(): void {
+    this.#thread.unref();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #claim(): number {
+    for (let slot = 0; slot < this.map.slots.length; slot++) {
+      const at = this.#cpuWord(slot, CPU_STATE);
+      // ORDER: free → claimed by whoever wins; the slot's words were reset before it became free.
+      if (Atomics.compareExchange(this.#words, at, CPU_FREE, CPU_CLAIMED) === CPU_FREE) return slot;
+    }
+    throw new RangeError(`all ${this.map.slots.length} guest slots are taken: create the host with a larger 'guests'`);
+  }
+
+  #hostIsGone(): void {
+    // ORDER: guests that wait look at this word when their bell rings.
+    Atomics.store(this.#words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
+    for (const slot of this.map.slots) new SharedDoorbell(this.#memory.buffer, slot.cpuAt + CPU_BELL).ring();
+  }
+
+  #ringHost(): void {
+    new SharedDoorbell(this.#memory.buffer, HEADER_HOST_BELL).ring();
+  }
+
+  #cpuWord(slot: number, word: number): number {
+    return ((this.map.slots[slot]?.cpuAt ?? 0) + word) >> 2;
+  }
+
+  #load(slot: number, word: number): number {
+    return Atomics.load(this.#words, this.#cpuWord(slot, word));
+  }
+}

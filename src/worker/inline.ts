@@ -1,0 +1,109 @@
+/**
+ * Host and guests in one thread, over unshared memory: works everywhere (no cross-origin isolation, no workers), and is
+ * deterministic. Where a guest would sleep until the host has answered, it runs the host instead.
+ */
+import { CPU_CLAIMED, CPU_FREE, CPU_GENERATION, CPU_STATE } from '../../assembly/layout.ts';
+import { type Clock, SystemClock } from '../base/clock.ts';
+import { InlineDoorbell } from '../base/doorbell.ts';
+import type { DaxExports } from '../dax/exports.ts';
+import { instantiate } from '../dax/instantiate.ts';
+import type { Guest } from '../guest/guest.ts';
+import type { Log } from '../host/log.ts';
+import { type Connection, connect } from './connect.ts';
+import { loadFileSystem, type MakeFileSystem } from './file-systems.ts';
+import { HostCore, type HostReport } from './host-core.ts';
+import { completeOptions, type HostOptions } from './host-options.ts';
+import { type MemoryMap, planMemory } from './memory-map.ts';
+import { mountConnection, type MountOptions } from './mount.ts';
+import { wasmModule } from './wasm-modules.ts';
+
+export interface InlineOptions extends HostOptions {
+  readonly clock?: Clock;
+  readonly log?: Log;
+  /** A file system of your own instead of `fs`; it gets the page cache its files must live in. */
+  readonly makeFileSystem?: MakeFileSystem;
+  readonly wasm?: WebAssembly.Module;
+}
+
+/** Builds a host that runs whenever a guest waits for it. */
+export async function createInline(options: InlineOptions = {}): Promise<InlineHost> {
+  const { settings, memory } = completeOptions({ cacheSize: 64 << 20, ...options });
+  const makeFileSystem = options.makeFileSystem ?? (await loadFileSystem(settings.fs, memory.cacheSize));
+  return new InlineHost({ ...options, makeFileSystem }, settings, planMemory(memory));
+}
+
+export class InlineHost {
+  readonly core: HostCore;
+  readonly map: MemoryMap;
+  readonly memory: WebAssembly.Memory;
+  readonly wasm: DaxExports;
+  readonly clock: Clock;
+  readonly #bells: readonly InlineDoorbell[];
+  readonly #hostBell = new InlineDoorbell();
+  #isStopped = false;
+
+  /** Use createInline. */
+  constructor(
+    options: InlineOptions & { makeFileSystem: MakeFileSystem },
+    settings: ReturnType<typeof completeOptions>['settings'],
+    map: MemoryMap,
+  ) {
+    this.map = map;
+    const pages = map.memorySize / 65536;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.wasm = instantiate(options.wasm ?? wasmModule('unshared'), this.memory);
+    this.clock = options.clock ?? new SystemClock();
+    this.#bells = map.slots.map(() => new InlineDoorbell(() => this.step()));
+    this.core = new HostCore({
+      buffer: this.memory.buffer,
+      wasm: this.wasm,
+      map,
+      settings,
+      clock: this.clock,
+      log: options.log ?? (() => {}),
+      makeFileSystem: options.makeFileSystem,
+      bells: { host: this.#hostBell, guest: (index) => this.#bells[index] as InlineDoorbell },
+      idleLooks: 0,
+      pause: () => {},
+      isStopping: () => this.#isStopped,
+    });
+  }
+
+  /** Serves what is there; tells whether there was anything. */
+  step(): boolean {
+    return this.core.loop.step();
+  }
+
+  /** Brings a device up on a free slot, without a FUSE client. */
+  connect(): Connection {
+    const words = new Int32Array(this.memory.buffer);
+    const slot = this.map.slots.findIndex((place) => words[(place.cpuAt + CPU_STATE) >> 2] === CPU_FREE);
+    if (slot < 0) throw new RangeError(`all ${this.map.slots.length} guest slots are taken`);
+    const cpu = (this.map.slots[slot]?.cpuAt ?? 0) >> 2;
+    words[cpu + (CPU_STATE >> 2)] = CPU_CLAIMED;
+    return connect({
+      buffer: this.memory.buffer,
+      wasm: this.wasm,
+      map: this.map,
+      slot,
+      generation: words[cpu + (CPU_GENERATION >> 2)] as number,
+      clock: this.clock,
+      bells: { host: this.#hostBell, guest: this.#bells[slot] as InlineDoorbell },
+      spins: 0,
+    });
+  }
+
+  mount(options: MountOptions = {}): Guest {
+    return mountConnection(this.connect(), { clock: this.clock, ...options });
+  }
+
+  stop(): HostReport {
+    this.#isStopped = true;
+    while (this.step());
+    return this.core.stop();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#isStopped) this.stop();
+  }
+}
