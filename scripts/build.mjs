@@ -1,7 +1,7 @@
 // Builds dist/: both wasm modules from assembly/, the bundles from src/, the type declarations.
 // Usage: node scripts/build.mjs [--quick]  (--quick leaves the type declarations out)
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import asc from 'assemblyscript/asc';
 import { build } from 'esbuild';
 
@@ -33,8 +33,8 @@ function embedWasm() {
 
 /** Bundles each entry point; a worker is an entry of its own, named by a literal URL next to the file that starts it. */
 async function bundles() {
-  const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', outdir: 'dist', splitting: true, chunkNames: 'chunks/[name]-[hash]' };
-  rmSync('dist/chunks', { recursive: true, force: true });
+  const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', outdir: 'dist', splitting: true, chunkNames: 'chunk-[hash]' };
+  for (const file of readdirSync('dist')) if (/\.js(\.map)?$/.test(file)) rmSync(`dist/${file}`);
   await build({
     ...common,
     platform: 'neutral',

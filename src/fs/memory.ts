@@ -29,6 +29,7 @@ import {
 } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
+import { checkTree } from './memory-check.ts';
 import { DOT_COOKIE, DOTDOT_COOKIE } from './memory-entries.ts';
 import {
   isDirectory,
@@ -40,7 +41,6 @@ import {
   MemorySpecial,
   MemorySymlink,
 } from './memory-inode.ts';
-import { checkTree } from './memory-check.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
 import { entryCost, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
@@ -55,7 +55,7 @@ export interface MemoryOptions {
   readonly clock: Clock;
   /** Bytes of data, names and inodes in all. */
   readonly sizeLimit: number;
-  /** Default: one per KiB of the size limit. */
+  /** Default: one per KiB of the size limit, at least 1024. */
   readonly maxInodes?: number;
   /** Most names of a file, most subdirectories of a directory + 2. */
   readonly linkMax?: number;
@@ -92,7 +92,10 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     this.#pageCache = options.pageCache;
     this.#clock = options.clock;
     this.#linkMax = options.linkMax ?? LINK_MAX;
-    this.#quota = new MemoryQuota(options.sizeLimit, options.maxInodes ?? Math.ceil(options.sizeLimit / 1024) + 1);
+    this.#quota = new MemoryQuota(
+      options.sizeLimit,
+      options.maxInodes ?? Math.max(1024, Math.ceil(options.sizeLimit / 1024)),
+    );
     const owner = {
       mode: mode.S_IFDIR | ((options.rootMode ?? 0o755) & 0o7777),
       uid: options.rootUid ?? 0,

@@ -2,18 +2,15 @@
  * An open directory: lists entries in chunks. The first chunk comes with attributes (READDIRPLUS), because who lists
  * usually wants to know more; the rest does so only if somebody did look, as Linux does with READDIRPLUS_AUTO.
  */
-import { type ByteString, getBytes } from '../base/bytes.ts';
-import { EBADF, EIO, ENOSYS, type Errno, OK } from '../wire/errno.ts';
-import { Dirent, EntryOut } from '../wire/fuse.ts';
+import type { ByteString } from '../base/bytes.ts';
+import { DirentReader } from '../wire/dirent.ts';
+import { EBADF, ENOSYS, type Errno, OK } from '../wire/errno.ts';
+import { EntryOut } from '../wire/fuse.ts';
 import type { Fh } from '../wire/ids.ts';
-import { NAME_MAX } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
-import { sizeOf } from '../wire/struct.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 
-const DIRENT_SIZE = sizeOf(Dirent);
-const ENTRY_SIZE = sizeOf(EntryOut);
 /** Some ninety entries with attributes: more would fill the caches with what nobody asked for. */
 const PLUS_CHUNK = 16 * 1024;
 const PLAIN_CHUNK = 64 * 1024;
@@ -28,11 +25,8 @@ export class OpenDirectory {
   readonly #mount: Mount;
   readonly #fh: Fh;
   readonly #hasHandle: boolean;
-  /** A copy of the last reply: requests made while listing reuse the channel's buffer. */
-  #chunk = new Uint8Array(0);
-  #view = new DataView(this.#chunk.buffer);
-  #at = 0;
-  #isPlus = false;
+  /** Reads a copy of the last reply: requests made while listing reuse the channel's buffer. */
+  #reader = new DirentReader('plain');
   #cookieLow = 0;
   #cookieHigh = 0;
   #isFirst = true;
@@ -49,10 +43,10 @@ export class OpenDirectory {
   /** Steps to the next entry, "." and ".." included: 1, 0 at the end, or −errno. */
   next(): number {
     if (!this.#isOpen) return -EBADF;
-    if (this.#at >= this.#chunk.length) {
+    if (this.#reader.isDone) {
       const errno = this.#fill();
       if (errno !== OK) return -errno;
-      if (this.#chunk.length === 0) return 0;
+      if (this.#reader.isDone) return 0;
     }
     return this.#take();
   }
@@ -65,18 +59,14 @@ export class OpenDirectory {
   }
 
   #take(): number {
-    const start = this.#at;
-    const at = this.#isPlus ? start + ENTRY_SIZE : start;
-    const view = this.#view;
-    if (at + DIRENT_SIZE > this.#chunk.length) return -EIO;
-    const size = Dirent.namelen.get(view, at);
-    if (size === 0 || size > NAME_MAX || at + DIRENT_SIZE + size > this.#chunk.length) return -EIO;
-    this.name = getBytes(view, at + DIRENT_SIZE, size);
-    this.ino = Dirent.ino.get(view, at);
-    this.type = Dirent.type.get(view, at);
-    this.#cookieLow = Dirent.off.low(view, at);
-    this.#cookieHigh = Dirent.off.high(view, at);
-    this.#at = start + align8(at - start + DIRENT_SIZE + size);
+    const reader = this.#reader;
+    const errno = reader.next();
+    if (errno !== OK) return -errno;
+    this.name = reader.name;
+    this.ino = reader.ino;
+    this.type = reader.type;
+    this.#cookieLow = reader.offLow;
+    this.#cookieHigh = reader.offHigh;
     return 1;
   }
 
@@ -101,31 +91,22 @@ export class OpenDirectory {
     const { version } = inodes;
     const errno = files.readdir(opcode, this.inode.nodeid, this.#fh, this.#cookieLow, this.#cookieHigh, size);
     if (errno !== OK) return errno;
-    this.#chunk = channel.bytes.slice(channel.data, channel.data + channel.received);
-    this.#view = new DataView(this.#chunk.buffer);
-    this.#at = 0;
-    this.#isPlus = isPlus;
-    if (isPlus) this.#adoptAll(channel.data, version);
+    const { data, received } = channel;
+    const chunk = channel.bytes.slice(data, data + received);
+    this.#reader = new DirentReader(isPlus ? 'plus' : 'plain');
+    this.#reader.reset(new DataView(chunk.buffer), 0, received);
+    if (isPlus) this.#adoptAll(data, received, version);
     return OK;
   }
 
   /** Every entry with a nodeid counted a lookup on the host, whether or not the program reads that far. */
-  #adoptAll(base: number, version: number): void {
-    const { view } = this.#mount.channel;
-    const end = this.#chunk.length;
-    for (let at = 0; at + ENTRY_SIZE + DIRENT_SIZE <= end; ) {
-      const direntAt = at + ENTRY_SIZE;
-      const size = Dirent.namelen.get(this.#view, direntAt);
-      if (size > NAME_MAX || direntAt + DIRENT_SIZE + size > end) return;
-      if (EntryOut.nodeid.get(view, base + at) !== 0) {
-        const name = getBytes(this.#view, direntAt + DIRENT_SIZE, size);
-        this.#mount.dentries.adopt(this.inode, name, base + at, version);
-      }
-      at += align8(ENTRY_SIZE + DIRENT_SIZE + size);
+  #adoptAll(data: number, size: number, version: number): void {
+    const { channel, dentries } = this.#mount;
+    const reader = new DirentReader('plus');
+    reader.reset(channel.view, data, size);
+    while (!reader.isDone && reader.next() === OK) {
+      const isNamed = EntryOut.nodeid.get(channel.view, reader.entryAt) !== 0;
+      if (isNamed) dentries.adopt(this.inode, reader.name, reader.entryAt, version);
     }
   }
-}
-
-function align8(size: number): number {
-  return (size + 7) & ~7;
 }

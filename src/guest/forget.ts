@@ -8,8 +8,8 @@ import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
 import type { Session } from './session.ts';
 
-/** 16 bytes each: one KiB of arguments. Large enough to matter, small enough that the host is not left with garbage. */
-const BATCH = 64;
+/** 16 bytes each: what a posted request holds. */
+const BATCH = 60;
 const FORGET_IN_SIZE = sizeOf(ForgetIn);
 const BATCH_IN_SIZE = sizeOf(BatchForgetIn);
 const ONE_SIZE = sizeOf(ForgetOne);
@@ -41,6 +41,8 @@ export class Forgets {
   /** Posts what is pending. */
   flush(): void {
     if (this.#pending === 0) return;
+    // ORDER: a RELEASE names its inode, so it must be taken before the FORGET, which travels on another queue.
+    this.#session.drain();
     if (this.#pending === 1) this.#postOne();
     else this.#postBatch();
     this.#pending = 0;

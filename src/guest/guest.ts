@@ -50,9 +50,7 @@ export class Guest {
   readFile(path: PathLike): Uint8Array<ArrayBuffer>;
   readFile(path: PathLike, encoding: 'utf8'): string;
   readFile(path: PathLike, encoding?: 'utf8'): Uint8Array<ArrayBuffer> | string {
-    using file = this.open(path, O_RDONLY);
-    if (file.stat().isDirectory()) throw new FsError(EISDIR, 'read', pathText(path));
-    const data = file.readAll();
+    const data = this.#readAll(path);
     return encoding === undefined ? data : new TextDecoder().decode(data);
   }
 
@@ -187,13 +185,16 @@ export class Guest {
 
   /** Copies a whole file on the host if it can, else by reading and writing. */
   copyFile(path: PathLike, newPath: PathLike): void {
-    using source = this.open(path, O_RDONLY);
-    const { mode } = source.stat();
-    using target = this.open(newPath, O_WRONLY | O_CREAT | O_TRUNC, mode & 0o7777);
-    for (let pos = 0; ; ) {
-      const n = source.copyTo(target, pos, pos, Math.max(1, source.stat().size - pos));
-      if (n === 0) return;
-      pos += n;
+    const source = this.open(path, O_RDONLY);
+    try {
+      const target = this.open(newPath, O_WRONLY | O_CREAT | O_TRUNC, source.stat().mode & 0o7777);
+      try {
+        copyAll(source, target);
+      } finally {
+        target.close();
+      }
+    } finally {
+      source.close();
     }
   }
 
@@ -274,8 +275,22 @@ export class Guest {
   }
 
   #write(path: PathLike, data: string | Uint8Array, flags: number, mode = 0o666): void {
-    using file = this.open(path, flags, mode);
-    file.writeAll(typeof data === 'string' ? encoder.encode(data) : data);
+    const file = this.open(path, flags, mode);
+    try {
+      file.writeAll(typeof data === 'string' ? encoder.encode(data) : data);
+    } finally {
+      file.close();
+    }
+  }
+
+  #readAll(path: PathLike): Uint8Array<ArrayBuffer> {
+    const file = this.open(path, O_RDONLY);
+    try {
+      if (file.stat().isDirectory()) throw new FsError(EISDIR, 'read', pathText(path));
+      return file.readAll();
+    } finally {
+      file.close();
+    }
   }
 
   #readlink(path: PathLike): ByteString | Errno {
@@ -310,6 +325,14 @@ export class Guest {
 
   #check2(errno: Errno, syscall: string, path: PathLike, dest: PathLike): void {
     if (errno !== OK) throw new FsError(errno, syscall, pathText(path), pathText(dest));
+  }
+}
+
+function copyAll(source: File, target: File): void {
+  for (let pos = 0; ; ) {
+    const n = source.copyTo(target, pos, pos, Math.max(1, source.stat().size - pos));
+    if (n === 0) return;
+    pos += n;
   }
 }
 

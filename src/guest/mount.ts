@@ -61,11 +61,12 @@ export class Mount {
   dropCaches(): void {
     this.dentries.dropAll();
     this.forgets.flush();
-    this.channel.drain();
+    this.session.drain();
   }
 
   /** Closes what is open, gives every lookup back, ends the session and the device. */
   unmount(): void {
+    if (this.session.state === 'destroyed') return;
     for (const file of [...this.openFiles]) {
       for (const mapping of [...file.mappings]) mapping.unmap();
       file.close();
@@ -73,7 +74,7 @@ export class Mount {
     this.dropCaches();
     this.inodes.evictAll();
     this.forgets.flush();
-    this.channel.drain();
+    this.session.drain();
     this.session.destroy();
     this.channel.close();
   }

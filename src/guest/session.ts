@@ -15,7 +15,7 @@ import { InitIn, InitOut } from '../wire/fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, type NodeId } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import type { Scalar } from '../wire/types.ts';
+import type { U16, U32 } from '../wire/types.ts';
 import type { Channel } from './channel.ts';
 import { ARGS_ROOM } from './channel.ts';
 import type { Counters } from './counters.ts';
@@ -75,6 +75,7 @@ export class Session {
   /** Operations that were answered with ENOSYS once: never sent again. */
   readonly #lacking = new Uint8Array(OPCODE_ROOM);
   #state: SessionState = 'created';
+  #hasPosted = false;
   #flags = 0;
   #flags2 = 0;
 
@@ -138,7 +139,14 @@ export class Session {
   post(): void {
     if (this.#state !== 'ready') return;
     this.#count();
+    this.#hasPosted = true;
     this.channel.post();
+  }
+
+  /** Waits until the host has taken what was posted. */
+  drain(): void {
+    if (this.#hasPosted) this.channel.drain();
+    this.#hasPosted = false;
   }
 
   /** Agrees on the protocol. OK, or ECONNREFUSED with `why` set. */
@@ -228,7 +236,7 @@ export class Session {
   }
 
   /** Reads a field of the INIT reply; what an older host left out is 0. */
-  #initField(field: Scalar & { get(view: DataView, at: number): number }): number {
+  #initField(field: U16 | U32): number {
     const { view, reply, received } = this.channel;
     return field.offset + field.size <= received ? field.get(view, reply) : 0;
   }

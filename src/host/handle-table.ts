@@ -5,8 +5,8 @@
  * INVARIANT: every handle holds its inode once.
  */
 import { assert } from '../base/assert.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../wire/mode.ts';
 import type { Fh } from '../wire/ids.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY } from '../wire/mode.ts';
 import type { DirStream, FileSystem } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import type { InodeStore } from './inode-store.ts';

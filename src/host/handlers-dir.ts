@@ -8,7 +8,7 @@ import type { DirentplusSink, DirentSink } from './dir-sinks.ts';
 import type { DirStream } from './file-system.ts';
 import type { Inode } from './inode.ts';
 import { writeOpenOut } from './reply.ts';
-import { ARGS } from './request.ts';
+import { ARGS, nodeidOf } from './request.ts';
 import type { Session } from './session.ts';
 
 const FUSE_FSYNC_FDATASYNC = 1;
@@ -37,9 +37,11 @@ export function readdirplus(session: Session, call: Call, directory: Inode): Err
   return list(call, stream, session.direntplusSink);
 }
 
-export function releasedir(session: Session, call: Call, directory: Inode): Errno {
+/** As RELEASE: the inode may be forgotten already. */
+export function releasedir(session: Session, call: Call): Errno {
   const fh = ReleaseIn.fh.get(call.request, ARGS) as Fh;
-  if (session.handles.dir(fh, directory) === undefined) return EBADF;
+  const directory = session.host.store.get(nodeidOf(call));
+  if (directory === undefined || session.handles.dir(fh, directory) === undefined) return EBADF;
   session.handles.release(fh);
   return OK;
 }

@@ -1,26 +1,7 @@
 /** Names: looking them up, making, moving and removing them, and forgetting what they stood for. */
 import type { ByteString } from '../base/bytes.ts';
-import {
-  EINVAL,
-  ENAMETOOLONG,
-  ENOENT,
-  ENOSYS,
-  ENOTDIR,
-  EPERM,
-  type Errno,
-  ESTALE,
-  OK,
-} from '../wire/errno.ts';
-import {
-  BatchForgetIn,
-  ForgetIn,
-  ForgetOne,
-  LinkIn,
-  MkdirIn,
-  MknodIn,
-  Rename2In,
-  RenameIn,
-} from '../wire/fuse.ts';
+import { EINVAL, ENAMETOOLONG, ENOENT, ENOSYS, ENOTDIR, EPERM, type Errno, ESTALE, OK } from '../wire/errno.ts';
+import { BatchForgetIn, ForgetIn, ForgetOne, LinkIn, MkdirIn, MknodIn, Rename2In, RenameIn } from '../wire/fuse.ts';
 import { type NodeId, SYMLINK_MAX } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
 import * as mode from '../wire/mode.ts';

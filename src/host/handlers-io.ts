@@ -1,4 +1,6 @@
 /** The content of regular files. READ and WRITE use the pages that mappings show, so that all clients agree. */
+
+import { SegmentList, slice } from '../virtio/chain.ts';
 import { EBADF, EFBIG, EINVAL, EIO, ENOSYS, ENXIO, type Errno, ESTALE, OK } from '../wire/errno.ts';
 import { WRITE_FLAGS } from '../wire/flags.ts';
 import {
@@ -15,7 +17,6 @@ import {
 } from '../wire/fuse.ts';
 import { type Fh, type NodeId, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { O_APPEND, SEEK_DATA, SEEK_HOLE } from '../wire/mode.ts';
-import { SegmentList, slice } from '../virtio/chain.ts';
 import type { Call } from './call.ts';
 import type { Outcome } from './file-system.ts';
 import type { Inode } from './inode.ts';
@@ -46,7 +47,8 @@ export function write(session: Session, call: Call, inode: Inode): Errno {
   const handle = session.handles.file(WriteIn.fh.get(request, ARGS) as Fh, inode);
   if (handle === undefined || !handle.mayWrite) return EBADF;
   const size = WriteIn.size.get(request, ARGS);
-  if (size !== call.dataIn.size) return session.refuse(call, EINVAL, `${size} bytes announced, ${call.dataIn.size} sent`);
+  if (size !== call.dataIn.size)
+    return session.refuse(call, EINVAL, `${size} bytes announced, ${call.dataIn.size} sent`);
   if (size > session.negotiated.maxWrite) return session.refuse(call, EINVAL, `${size} bytes are above max_write`);
   const pos = positionOf(request, inode);
   if (!Number.isSafeInteger(pos + size)) return EFBIG;
@@ -139,14 +141,7 @@ function copy(session: Session, call: Call, from: Inode): Outcome {
 }
 
 /** Copies piece by piece through the scratch memory; an error after some bytes is found again by the next call. */
-function copyRange(
-  session: Session,
-  from: Inode,
-  fromPos: number,
-  to: Inode,
-  toPos: number,
-  size: number,
-): Outcome {
+function copyRange(session: Session, from: Inode, fromPos: number, to: Inode, toPos: number, size: number): Outcome {
   const { scratch } = session.host;
   if (scratch === undefined) return -ENOSYS;
   const piece = new SegmentList();

@@ -1,17 +1,5 @@
 /** Opening, creating and releasing regular files. */
-import {
-  EBADF,
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ELOOP,
-  ENOENT,
-  ENOSYS,
-  ENOTDIR,
-  EROFS,
-  type Errno,
-  OK,
-} from '../wire/errno.ts';
+import { EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOSYS, ENOTDIR, EROFS, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import { CreateIn, EntryOut, OpenIn, ReleaseIn } from '../wire/fuse.ts';
 import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
@@ -21,7 +9,7 @@ import { sizeOf } from '../wire/struct.ts';
 import type { Call } from './call.ts';
 import type { Inode } from './inode.ts';
 import { writeEntry, writeOpenOut } from './reply.ts';
-import { ARGS, callerOf, stringAt } from './request.ts';
+import { ARGS, callerOf, nodeidOf, stringAt } from './request.ts';
 import type { Session } from './session.ts';
 
 /** open_in_flags. SPEC: fuse.h 7.33. */
@@ -53,9 +41,14 @@ export function tmpfile(session: Session, call: Call, parent: Inode): Errno {
   return typeof made === 'number' ? made : enterAndOpen(session, call, made);
 }
 
-export function release(session: Session, call: Call, inode: Inode): Errno {
+/**
+ * The handle says which inode: its FORGET travels on another queue and may have come first. The nodeid must still be the
+ * handle's, so that a wrong fh closes nobody else's file.
+ */
+export function release(session: Session, call: Call): Errno {
   const fh = ReleaseIn.fh.get(call.request, ARGS) as Fh;
-  if (session.handles.file(fh, inode) === undefined) return EBADF;
+  const inode = session.host.store.get(nodeidOf(call));
+  if (inode === undefined || session.handles.file(fh, inode) === undefined) return EBADF;
   session.handles.release(fh);
   return OK;
 }
@@ -76,14 +69,7 @@ function enterAndOpen(session: Session, call: Call, inode: Inode): Errno {
   return opened;
 }
 
-function openFile(
-  session: Session,
-  call: Call,
-  inode: Inode,
-  flags: number,
-  openFlags: number,
-  outAt: number,
-): Errno {
+function openFile(session: Session, call: Call, inode: Inode, flags: number, openFlags: number, outAt: number): Errno {
   const allowed = checkOpen(session, inode, flags);
   if (allowed !== OK) return allowed;
   const opened = session.fs.open(inode, flags);

@@ -5,6 +5,7 @@
 import { ENOSYS, type Errno, OK } from '../wire/errno.ts';
 import { OP_BY_CODE, OP_NAME_BY_CODE, replyStructSize } from '../wire/message.ts';
 import type { Op, OpName } from '../wire/ops.ts';
+import type { Call } from './call.ts';
 import * as attr from './handlers-attr.ts';
 import * as dax from './handlers-dax.ts';
 import * as dir from './handlers-dir.ts';
@@ -13,7 +14,6 @@ import * as io from './handlers-io.ts';
 import * as open from './handlers-open.ts';
 import { init } from './init.ts';
 import type { Handler } from './request.ts';
-import type { Call } from './call.ts';
 import type { Session } from './session.ts';
 
 export type Target = 'none' | 'inode' | 'directory';
@@ -54,7 +54,7 @@ const PLANS: Readonly<Record<OpName, Plan>> = {
   READ: on('inode', io.read),
   WRITE: writing('inode', io.write),
   STATFS: on('inode', attr.statfs),
-  RELEASE: on('inode', open.release),
+  RELEASE: on('none', open.release),
   FSYNC: on('inode', io.fsync),
   SETXATTR: refused,
   GETXATTR: refused,
@@ -64,7 +64,7 @@ const PLANS: Readonly<Record<OpName, Plan>> = {
   INIT: on('none', init),
   OPENDIR: on('directory', dir.opendir),
   READDIR: on('directory', dir.readdir),
-  RELEASEDIR: on('inode', dir.releasedir),
+  RELEASEDIR: on('none', dir.releasedir),
   FSYNCDIR: on('directory', dir.fsyncdir),
   GETLK: refused,
   SETLK: refused,

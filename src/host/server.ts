@@ -5,7 +5,7 @@ import type { SegmentList } from '../virtio/chain.ts';
 import type { FileSystem } from './file-system.ts';
 import { InodeStore } from './inode-store.ts';
 import type { Log } from './log.ts';
-import { Session, SESSION_DEFAULTS, type SessionHost, type SessionOptions } from './session.ts';
+import { SESSION_DEFAULTS, Session, type SessionHost, type SessionOptions } from './session.ts';
 
 export interface ServerOptions {
   readonly fs: FileSystem;

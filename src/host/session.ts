@@ -10,13 +10,13 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Clock, Timespec } from '../base/clock.ts';
+import type { SegmentList } from '../virtio/chain.ts';
 import { type Errno, errnoName } from '../wire/errno.ts';
 import { InHeader } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, type NodeId } from '../wire/ids.ts';
 import { OP_NAME_BY_CODE } from '../wire/message.ts';
-import type { SegmentList } from '../virtio/chain.ts';
 import type { Call } from './call.ts';
-import { DirentSink, DirentplusSink } from './dir-sinks.ts';
+import { DirentplusSink, DirentSink } from './dir-sinks.ts';
 import { dispatch } from './dispatch.ts';
 import type { FileSystem } from './file-system.ts';
 import { HandleTable } from './handle-table.ts';

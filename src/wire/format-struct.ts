@@ -65,11 +65,14 @@ interface Leaf {
   readonly field: Exclude<Scalar, { readonly kind: 'words' }>;
 }
 
+/** What is seldom used, and then not 0. */
+const QUIET_ZERO = /(^|\.)(lock_owner|backing_id)$/;
+
 /** Returns '' for what need not be said: no flag is set, no lock owner. */
 function formatField(struct: AnyStruct, { path, field }: Leaf, view: DataView): string {
   const flags = FLAG_FIELDS[`${nameOf(struct)}.${path}`];
   const value = field.size === 8 ? wide(field, view) : String(field.get(view, 0));
-  if (value === '0' && (flags !== undefined || path === 'lock_owner')) return '';
+  if (value === '0' && (flags !== undefined || QUIET_ZERO.test(path))) return '';
   if (flags !== undefined) return formatFlags(flags, view.getUint32(field.offset, true));
   return OCTAL.test(path) ? octal(Number(value)) : value;
 }
@@ -104,7 +107,8 @@ function attr(fields: typeof entryAttr, view: DataView): string {
   const flags = fields.flags.get(view, 0);
   return [
     `i${wide(fields.ino, view)} M${octal(fields.mode.get(view, 0))} SZ=${wide(fields.size, view)}`,
-    `L=${fields.nlink.get(view, 0)} ${fields.uid.get(view, 0)}:${fields.gid.get(view, 0)} B${wide(fields.blocks, view)}`,
+    `L=${fields.nlink.get(view, 0)} ${fields.uid.get(view, 0)}:${fields.gid.get(view, 0)}`,
+    `B${wide(fields.blocks, view)}`,
     `A ${time(fields.atime, fields.atimensec, view)} M ${time(fields.mtime, fields.mtimensec, view)}`,
     `C ${time(fields.ctime, fields.ctimensec, view)}`,
     ...(flags === 0 ? [] : [formatFlags(FLAG_FIELDS['fuse_attr.flags'] ?? {}, flags)]),
@@ -118,7 +122,8 @@ function entryOut(view: DataView): string {
 }
 
 function attrOut(view: DataView): string {
-  return `tA=${seconds(fuse.AttrOut.attr_valid, fuse.AttrOut.attr_valid_nsec, view)} {${attr(fuse.AttrOut.attr, view)}}`;
+  const { attr_valid, attr_valid_nsec, attr: fields } = fuse.AttrOut;
+  return `tA=${seconds(attr_valid, attr_valid_nsec, view)} {${attr(fields, view)}}`;
 }
 
 /** Only what `valid` names counts. */

@@ -5,8 +5,8 @@
  *   tx 5: OK, {n2 g0 tE=1s tA=1s {i2 M0100644 SZ=5 L=1 0:0 B8 A 1 M 1 C 1}}
  *   tx 6: 2=no such file or directory
  *
- * `rx` and `tx` are the server's view, `n` is a nodeid, `p` a pid. A message may be anything at all: what cannot be read
- * prints as `malformed`. Of data that is not in `view`, or long, only the size is printed.
+ * `rx` and `tx` are the server's view, `n` is a nodeid, `p` a pid. A message may be anything at all: what cannot be
+ * read prints as `malformed`. Of data that is not in `view`, or long, only the size is printed.
  */
 import { errnoText } from './errno.ts';
 import { formatStruct, quote } from './format-struct.ts';

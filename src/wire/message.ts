@@ -107,9 +107,9 @@ export interface RequestBytes {
 }
 
 /**
- * Returns what is wrong with the request's shape, or undefined. Whatever it is, the answer is EINVAL: the text is for the
- * log. Afterwards the header, all structs, the names with their NULs, all repeated structs and the extensions are known
- * to be inside `request`, and the bytes that the request announces to be inside the message.
+ * Returns what is wrong with the request's shape, or undefined. Whatever it is, the answer is EINVAL: the text is for
+ * the log. Afterwards the header, all structs, the names with their NULs, all repeated structs and the extensions are
+ * known to be inside `request`, and the bytes that the request announces to be inside the message.
  */
 export function checkRequest(op: Op, call: RequestBytes, sizes: MessageSizes = DEFAULT_SIZES): string | undefined {
   const { request, requestSize, messageSize } = call;
@@ -161,8 +161,8 @@ export function findNul(view: DataView, at: number, end: number): number {
 }
 
 /**
- * Returns OK for what can be the name of an entry. "." and ".." cannot: LOOKUP, the only one that may ask for them, must
- * look at them first.
+ * Returns OK for what can be the name of an entry. "." and ".." cannot: LOOKUP, the only one that may ask for them,
+ * must look at them first.
  */
 export function checkName(name: ByteString): Errno {
   if (name.length > NAME_MAX) return ENAMETOOLONG;

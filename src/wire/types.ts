@@ -1,13 +1,13 @@
 /**
  * The scalar types of the FUSE wire format: one class each, so that every `get` is a monomorphic call that the engine
- * inlines, and no access allocates. A field object knows its byte offset in its struct; `at` is where the struct starts.
+ * inlines, and no access allocates. A field knows its byte offset in its struct; `at` is where the struct starts.
  *
  * 64-bit fields come in four kinds, chosen once per field in the struct table:
  * - `u64`: we compute with it; an exact number; a value above 2^53 − 1 makes the message malformed (`WireRangeError`);
  * - `i64`: signed seconds, exact numbers likewise;
  * - `sat64`: may legally mean "for ever" or "to the end" (validity times, lock ends, sizes a test of limits sends):
  *   reads as at most 2^53 − 1 instead of failing;
- * - `bits64`: nobody computes with it (cookies, lock owners, `unique`): a bigint for tests, `copy` for the request path.
+ * - `bits64`: nobody computes with it (cookies, lock owners, `unique`): a bigint for tests, words for the request path.
  * All are little-endian: both ends of this project are; foreign byte order is refused at INIT.
  */
 

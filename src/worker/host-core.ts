@@ -10,7 +10,6 @@ import { CpuSlot } from '../host/cpu-slot.ts';
 import { DeviceServer } from '../host/device-server.ts';
 import type { FileSystem } from '../host/file-system.ts';
 import { GracePeriod } from '../host/grace.ts';
-import { InodeStore } from '../host/inode-store.ts';
 import type { Log } from '../host/log.ts';
 import { HostLoop } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
@@ -73,7 +72,7 @@ export class HostCore {
     this.fs = options.makeFileSystem(this.pageCache, clock, log);
     const scratch = new SegmentList();
     scratch.push(map.scratchAt, SCRATCH_SIZE);
-    this.server = new Server(this.fs, new InodeStore(this.fs), clock, log, scratch);
+    this.server = new Server({ fs: this.fs, clock, log, scratch });
     const memory = new LocalMemory(buffer);
     this.devices = map.slots.map((slot, index) => this.#makeDevice(memory, slot, index));
     this.loop = new HostLoop(this.devices, {

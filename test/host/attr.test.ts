@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, EROFS, ESTALE, OK } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS, GETATTR_FLAGS } from '../../src/wire/flags.ts';
 import { AccessIn, GetattrIn, StatfsOut, StatxIn, StatxOut } from '../../src/wire/fuse.ts';
 import { S_IFCHR, S_IFDIR } from '../../src/wire/mode.ts';
 import { decode } from '../../src/wire/struct.ts';
-import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
-import { type Client, bytes, ok } from './client.ts';
+import { bytes, type Client, ok } from './client.ts';
 import { boot } from './world.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_FH } = FATTR_FLAGS;
@@ -60,7 +60,9 @@ describe('SETATTR', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));
     const valid = FATTR_ATIME | FATTR_MTIME;
-    const attr = ok(client.setattr(a.nodeid, { valid, atime: -5, atimensec: 999_999_999, mtime: 2 ** 40, mtimensec: 1 }));
+    const attr = ok(
+      client.setattr(a.nodeid, { valid, atime: -5, atimensec: 999_999_999, mtime: 2 ** 40, mtimensec: 1 }),
+    );
     expect([attr.atime, attr.atimensec, attr.mtime, attr.mtimensec]).toEqual([-5, 999_999_999, 2 ** 40, 1]);
   });
 

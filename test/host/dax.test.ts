@@ -3,7 +3,7 @@ import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
 import type { Mapper } from '../../src/host/mapper-types.ts';
 import { EBADF, EINVAL, EISDIR, ENOMEM, ENOSYS, EROFS, type Errno, OK } from '../../src/wire/errno.ts';
 import { SetupmappingIn } from '../../src/wire/fuse.ts';
-import { type Client, bytes, ok } from './client.ts';
+import { bytes, type Client, ok } from './client.ts';
 import { boot, type WorldOptions } from './world.ts';
 
 const UNIT = 2 << 20;
@@ -15,7 +15,9 @@ class FakeMapper implements Mapper {
   answer: Errno = OK;
 
   setup(inode: { nodeid: number }, foffset: number, len: number, writable: boolean, moffset: number): Errno {
-    this.calls.push(`setup n${inode.nodeid} ${foffset / UNIT}+${len / UNIT} ${writable ? 'w' : 'r'} @${moffset / UNIT}`);
+    this.calls.push(
+      `setup n${inode.nodeid} ${foffset / UNIT}+${len / UNIT} ${writable ? 'w' : 'r'} @${moffset / UNIT}`,
+    );
     return this.answer;
   }
 
@@ -57,7 +59,11 @@ describe('SETUPMAPPING', () => {
     expect(setup(client, a.nodeid, { foffset: 6 * UNIT, moffset: 3 * UNIT })).toBe(OK);
     expect(setup(client, a.nodeid, { flags: 3, len: 2 * UNIT })).toBe(OK);
     expect(setup(client, a.nodeid, { flags: 1 })).toBe(OK);
-    expect(mapper.calls).toEqual([`setup n${a.nodeid} 6+1 r @3`, `setup n${a.nodeid} 0+2 w @0`, `setup n${a.nodeid} 0+1 w @0`]);
+    expect(mapper.calls).toEqual([
+      `setup n${a.nodeid} 6+1 r @3`,
+      `setup n${a.nodeid} 0+2 w @0`,
+      `setup n${a.nodeid} 0+1 w @0`,
+    ]);
   });
 
   test.each([
@@ -137,10 +143,24 @@ describe('REMOVEMAPPING', () => {
   test.each([
     ['no entry', 0, []],
     ['a count that lies', 2, [[0, UNIT]]],
-    ['entries left over', 1, [[0, UNIT], [UNIT, UNIT]]],
+    [
+      'entries left over',
+      1,
+      [
+        [0, UNIT],
+        [UNIT, UNIT],
+      ],
+    ],
     ['an unaligned entry', 1, [[4096, UNIT]]],
     ['an empty entry', 1, [[0, 0]]],
-    ['one bad entry among good ones', 2, [[0, UNIT], [4 * UNIT, UNIT]]],
+    [
+      'one bad entry among good ones',
+      2,
+      [
+        [0, UNIT],
+        [4 * UNIT, UNIT],
+      ],
+    ],
   ] as [string, number, [number, number][]][])('%s is EINVAL and removes nothing', (_, count, entries) => {
     const { client, mapper } = bootWithWindow();
     expect(remove(client, count, entries)).toBe(EINVAL);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { EBADF, EINVAL, ENOTDIR, OK } from '../../src/wire/errno.ts';
 import { FsyncIn } from '../../src/wire/fuse.ts';
-import { type Client, bytes, type Dirent, ok } from './client.ts';
+import { bytes, type Client, type Dirent, ok } from './client.ts';
 import { boot } from './world.ts';
 
 const names = (entries: readonly Dirent[] | number): string[] => ok(entries).map((entry) => entry.name);
@@ -122,7 +122,11 @@ describe('handles', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));
     const fh = client.opendir(1);
-    expect([client.readdir(1, a.fh, 0), client.read(1, fh, 0, 1), client.release(1, fh)]).toEqual([EBADF, EBADF, EBADF]);
+    expect([client.readdir(1, a.fh, 0), client.read(1, fh, 0, 1), client.release(1, fh)]).toEqual([
+      EBADF,
+      EBADF,
+      EBADF,
+    ]);
     expect(client.releasedir(1, fh)).toBe(OK);
     expect([client.releasedir(1, fh), client.readdir(1, fh, 0)]).toEqual([EBADF, EBADF]);
   });

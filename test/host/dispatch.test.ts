@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { EINVAL, EIO, ENOSYS, EROFS, ESTALE, OK } from '../../src/wire/errno.ts';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
+import { EINVAL, EIO, ENOSYS, EROFS, ESTALE, OK } from '../../src/wire/errno.ts';
 import * as fuse from '../../src/wire/fuse.ts';
 import { minRequestSize } from '../../src/wire/message.ts';
 import { OPS, type Op, type OpName } from '../../src/wire/ops.ts';

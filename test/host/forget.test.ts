@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import { InodeStore, LookupCounts } from '../../src/host/inode-store.ts';
-import { ESTALE } from '../../src/wire/errno.ts';
+import { EBADF, ESTALE, OK } from '../../src/wire/errno.ts';
 import { ForgetOne } from '../../src/wire/fuse.ts';
 import { bytes, type Client, ok } from './client.ts';
 import { boot } from './world.ts';
@@ -69,6 +69,19 @@ describe('lookup counts', () => {
     expect(server.store.count).toBe(2);
     client.session.close();
     expect(server.store.count).toBe(1);
+    check();
+  });
+
+  test('a RELEASE that its FORGET has overtaken still releases', () => {
+    const { client, server, check } = boot();
+    const a = ok(client.create(1, 'a'));
+    const d = ok(client.mkdir(1, 'd'));
+    const fh = client.opendir(d.nodeid);
+    client.forget(a.nodeid, 1);
+    client.forget(d.nodeid, 1);
+    expect([client.release(d.nodeid, a.fh), client.release(a.nodeid, a.fh)]).toEqual([EBADF, OK]);
+    expect(client.releasedir(d.nodeid, fh)).toBe(OK);
+    expect([client.session.handles.size, server.store.count]).toEqual([0, 1]);
     check();
   });
 

@@ -4,7 +4,7 @@ import { EIO, EPROTO, ESTALE, OK } from '../../src/wire/errno.ts';
 import { INIT_FLAG_BITS } from '../../src/wire/flags.ts';
 import { InitIn, InitOut } from '../../src/wire/fuse.ts';
 import { sizeOf } from '../../src/wire/struct.ts';
-import { type Client, bytes, ok } from './client.ts';
+import { bytes, type Client, ok } from './client.ts';
 import { boot } from './world.ts';
 
 const bit = (flag: keyof typeof INIT_FLAG_BITS): number => 2 ** (INIT_FLAG_BITS[flag] % 32);
@@ -79,17 +79,22 @@ describe('flags', () => {
     expect(out.map_alignment).toBe(21);
   });
 
-  test.each(['FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS', 'FUSE_WRITEBACK_CACHE', 'FUSE_POSIX_ACL', 'FUSE_SPLICE_READ'] as const)(
-    '%s is not agreed on: we do not do it',
-    (flag) => {
-      expect(boot().attach().init().flags & bit(flag)).toBe(0);
-    },
-  );
+  test.each([
+    'FUSE_POSIX_LOCKS',
+    'FUSE_FLOCK_LOCKS',
+    'FUSE_WRITEBACK_CACHE',
+    'FUSE_POSIX_ACL',
+    'FUSE_SPLICE_READ',
+  ] as const)('%s is not agreed on: we do not do it', (flag) => {
+    expect(boot().attach().init().flags & bit(flag)).toBe(0);
+  });
 });
 
 describe('limits', () => {
   test('max_write and max_pages say the same', () => {
-    const out = boot().attach({ maxWrite: 256 * 1024 }).init();
+    const out = boot()
+      .attach({ maxWrite: 256 * 1024 })
+      .init();
     expect([out.max_write, out.max_pages, out.time_gran]).toEqual([256 * 1024, 64, 1]);
   });
 

@@ -29,7 +29,7 @@ import {
 } from '../../src/wire/fuse.ts';
 import { O_APPEND, O_DIRECTORY, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, S_IFIFO } from '../../src/wire/mode.ts';
 import { decode } from '../../src/wire/struct.ts';
-import { type Client, type OpenedEntry, bytes, ok } from './client.ts';
+import { bytes, type Client, type OpenedEntry, ok } from './client.ts';
 import { boot } from './world.ts';
 
 const text = (data: Uint8Array | number): string => new TextDecoder().decode(ok(data));
@@ -119,7 +119,11 @@ describe('READ and WRITE', () => {
     const a = ok(client.create(1, 'a'));
     const b = ok(client.create(1, 'b'));
     client.release(b.nodeid, b.fh);
-    const reads = [client.read(a.nodeid, 99, 0, 1), client.read(b.nodeid, b.fh, 0, 1), client.read(b.nodeid, a.fh, 0, 1)];
+    const reads = [
+      client.read(a.nodeid, 99, 0, 1),
+      client.read(b.nodeid, b.fh, 0, 1),
+      client.read(b.nodeid, a.fh, 0, 1),
+    ];
     expect(reads).toEqual([EBADF, EBADF, EBADF]);
     expect(client.release(b.nodeid, b.fh)).toBe(EBADF);
   });

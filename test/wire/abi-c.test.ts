@@ -70,7 +70,7 @@ function numberFacts(header: string): Fact[] {
 /** Linux spells some otherwise in C. */
 const IN_C: Readonly<Record<string, string>> = { O_ASYNC: 'FASYNC', S_IALLUGO: '(S_ISUID|S_ISGID|S_ISVTX|0777)' };
 
-/** The constants of mode.ts are plain numbers with Linux's names; arm64 and others number some open flags differently. */
+/** The constants of mode.ts have Linux's names; arm64 and others number some open flags differently. */
 function modeFacts(): Fact[] {
   const numbers = Object.entries(mode).filter(([, value]) => typeof value === 'number');
   const here = numbers.filter(([name]) => process.arch === 'x64' || !name.startsWith('O_'));

@@ -189,9 +189,9 @@ describe('replies', () => {
     expect(tx(OPS.GETATTR, { args: { attr_valid: 1, attr: { ...ATTR, flags: 2 } } })).toMatchInlineSnapshot(
       `"tx 5: OK, {tA=1s {i2 M0100644 SZ=5 L=1 0:0 B8 A 1 M 2.5 C 3 ATTR_DAX}}"`,
     );
-    const open = { fh: 3, open_flags: FOPEN_FLAGS.FOPEN_KEEP_CACHE | FOPEN_FLAGS.FOPEN_NOFLUSH };
+    const open = { fh: 3, open_flags: FOPEN_FLAGS.FOPEN_KEEP_CACHE };
     expect(tx(OPS.CREATE, { args: entry, more: open })).toMatchInlineSnapshot(
-      `"tx 5: OK, {n2 g1 tE=1s tA=0.5s {i2 M0100644 SZ=5 L=1 0:0 B8 A 1 M 2.5 C 3}} {fh=3 open_flags=FOPEN_KEEP_CACHE|FOPEN_NOFLUSH backing_id=0}"`,
+      `"tx 5: OK, {n2 g1 tE=1s tA=0.5s {i2 M0100644 SZ=5 L=1 0:0 B8 A 1 M 2.5 C 3}} {fh=3 open_flags=FOPEN_KEEP_CACHE}"`,
     );
   });
 

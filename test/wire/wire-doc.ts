@@ -25,10 +25,12 @@ function head(): string[] {
   return [
     '# The wire format',
     '',
-    `FUSE ${FUSE_KERNEL_VERSION}.${FUSE_KERNEL_MINOR_VERSION}, little-endian. Generated from the tables in \`src/wire\`; a test fails when it is stale, and`,
+    `FUSE ${FUSE_KERNEL_VERSION}.${FUSE_KERNEL_MINOR_VERSION}, little-endian.`,
+    'Generated from the tables in `src/wire`; a test fails when it is stale, and',
     '`npx vitest run test/wire/wire-doc.test.ts -u` writes it anew.',
     '',
-    `A request is a \`fuse_in_header\` (${IN_HEADER_SIZE} bytes) and its parts, a reply a \`fuse_out_header\` (${OUT_HEADER_SIZE} bytes) and its parts; an`,
+    `A request is a \`fuse_in_header\` (${IN_HEADER_SIZE} bytes) and its parts,`,
+    `a reply a \`fuse_out_header\` (${OUT_HEADER_SIZE} bytes) and its parts; an`,
     'error reply is its header alone. Parts follow each other without padding.',
   ];
 }
@@ -41,8 +43,8 @@ function operations(): string[] {
   return [
     '## Operations',
     '',
-    '`"name"` is a NUL-terminated string, `bytes` run to the end, `{struct}*` repeats, `ext` is `total_extlen` × 8 bytes of',
-    'extensions. Since: the protocol minor; empty = older than its change log.',
+    '`"name"` is a NUL-terminated string, `bytes` run to the end, `{struct}*` repeats,',
+    '`ext` is `total_extlen` × 8 bytes of extensions. Since: the protocol minor; empty = older than its change log.',
     '',
     ...table(['no.', 'name', 'since', 'queue', 'request', 'reply']),
     ...rows,
@@ -67,7 +69,7 @@ function structs(): string[] {
   const about = [
     '## Structs',
     '',
-    'Types: `u8` to `u64`, `i32`, `i64` are exact numbers, and a 64-bit one beyond 2^53 − 1 makes the message malformed;',
+    'Types: `u8` to `u64`, `i32`, `i64` are exact numbers; a 64-bit one beyond 2^53 − 1 makes the message malformed.',
     '`sat64` reads as at most 2^53 − 1; `bits64` is carried and not computed with.',
   ];
   return [...about, ...STRUCTS.flatMap((s) => ['', `### ${nameOf(s)} (${sizeOf(s)} bytes)`, '', ...structTable(s)])];
