@@ -43,7 +43,6 @@ async function bundles() {
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
-      { in: 'bench/guest-worker.ts', out: 'bench-guest' },
     ),
   });
   chmodSync('dist/cli.js', 0o755);

@@ -65,7 +65,7 @@ export abstract class MemoryInode extends Inode {
     this.setCtime(now.sec, now.nsec);
   }
 
-  /** The content was read: atime, under the rule of `relatime` (only if it is not newer than a change, or a day old). */
+  /** The content was read: atime, if it is not newer than the last change, or is a day old (`relatime`). */
   accessed(now: Readonly<Timespec>): void {
     const isStale =
       isNotAfter(this.#atime, this.#atimensec, this.#mtime, this.#mtimensec) ||

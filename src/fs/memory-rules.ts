@@ -1,9 +1,19 @@
 /** Small rules of a memory file system: what things cost, who owns them, which mode bits they lose. */
 import type { ByteString } from '../base/bytes.ts';
+import type { AddressSpace } from '../host/address-space.ts';
 import type { Caller } from '../host/inode.ts';
+import { EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import * as mode from '../wire/mode.ts';
 import { isDirectory, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
 import { ENTRY_COST } from './memory-quota.ts';
+
+const FALLOCATE_MODES: readonly number[] = [
+  0,
+  mode.FALLOC_FL_KEEP_SIZE,
+  mode.FALLOC_FL_PUNCH_HOLE | mode.FALLOC_FL_KEEP_SIZE,
+  mode.FALLOC_FL_ZERO_RANGE,
+  mode.FALLOC_FL_ZERO_RANGE | mode.FALLOC_FL_KEEP_SIZE,
+];
 
 /** What a name costs of the size limit. */
 export function entryCost(name: ByteString): number {
@@ -28,4 +38,14 @@ export function stripPrivileges(inode: MemoryInode): void {
   if (isDirectory(inode)) return;
   inode.mode &= ~mode.S_ISUID;
   if ((inode.mode & mode.S_IXGRP) !== 0) inode.mode &= ~mode.S_ISGID;
+}
+
+/** fallocate(2) on the pages and the size; times and modes are the caller's. */
+export function fallocateSpace(space: AddressSpace, bits: number, pos: number, size: number): Errno {
+  if (!FALLOCATE_MODES.includes(bits)) return EOPNOTSUPP;
+  const isPunch = (bits & mode.FALLOC_FL_PUNCH_HOLE) !== 0;
+  let errno = isPunch || (bits & mode.FALLOC_FL_ZERO_RANGE) !== 0 ? space.punch(pos, size) : OK;
+  if (errno === OK && !isPunch) errno = space.allocate(pos, size);
+  const isGrowing = (bits & mode.FALLOC_FL_KEEP_SIZE) === 0 && pos + size > space.size;
+  return errno === OK && isGrowing ? space.resize(pos + size) : errno;
 }

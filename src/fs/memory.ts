@@ -22,7 +22,6 @@ import {
   ENOSPC,
   ENOTDIR,
   ENOTEMPTY,
-  EOPNOTSUPP,
   EPERM,
   type Errno,
   OK,
@@ -43,7 +42,7 @@ import {
 } from './memory-inode.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
-import { entryCost, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
+import { entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
 
 /** Where the pages of files come from: the host's page cache. */
 export interface SpaceMaker {
@@ -67,13 +66,6 @@ export interface MemoryOptions {
 const DOT = bytesOfText('.');
 const DOTDOT = bytesOfText('..');
 const LINK_MAX = 2 ** 31 - 1;
-const FALLOCATE_MODES: readonly number[] = [
-  0,
-  mode.FALLOC_FL_KEEP_SIZE,
-  mode.FALLOC_FL_PUNCH_HOLE | mode.FALLOC_FL_KEEP_SIZE,
-  mode.FALLOC_FL_ZERO_RANGE,
-  mode.FALLOC_FL_ZERO_RANGE | mode.FALLOC_FL_KEEP_SIZE,
-];
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } =
   FATTR_FLAGS;
 
@@ -272,13 +264,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
 
   fallocate(inode: MemoryInode, bits: number, pos: number, size: number, caller: Caller): Errno {
     if (!isFile(inode)) return EINVAL;
-    if (!FALLOCATE_MODES.includes(bits)) return EOPNOTSUPP;
-    const { space } = inode;
-    const isPunch = (bits & mode.FALLOC_FL_PUNCH_HOLE) !== 0;
-    let errno = bits & (mode.FALLOC_FL_PUNCH_HOLE | mode.FALLOC_FL_ZERO_RANGE) ? space.punch(pos, size) : OK;
-    if (errno === OK && !isPunch) errno = space.allocate(pos, size);
-    const isGrowing = (bits & mode.FALLOC_FL_KEEP_SIZE) === 0 && pos + size > space.size;
-    if (errno === OK && isGrowing) errno = space.resize(pos + size);
+    const errno = fallocateSpace(inode.space, bits, pos, size);
     if (errno !== OK) return errno;
     inode.modified(this.#stamp());
     if (caller.uid !== 0) stripPrivileges(inode);

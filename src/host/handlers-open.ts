@@ -42,8 +42,8 @@ export function tmpfile(session: Session, call: Call, parent: Inode): Errno {
 }
 
 /**
- * The handle says which inode: its FORGET travels on another queue and may have come first. The nodeid must still be the
- * handle's, so that a wrong fh closes nobody else's file.
+ * The handle says which inode: its FORGET travels on another queue and may have come first. The nodeid must still be
+ * the handle's, so that a wrong fh closes nobody else's file.
  */
 export function release(session: Session, call: Call): Errno {
   const fh = ReleaseIn.fh.get(call.request, ARGS) as Fh;

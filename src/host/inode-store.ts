@@ -5,8 +5,8 @@
  * the protocol's: every entry reply adds one, FORGET subtracts; they are kept per session, so that a session that ends
  * takes all of its own with it and nobody else's.
  *
- * Nodeids only grow. An inode that is forgotten and then shown again may keep its number, because it is the same object;
- * no other object ever gets it, so `generation` is always 0.
+ * Nodeids only grow. An inode that is forgotten and then shown again may keep its number, because it is the same
+ * object; no other object ever gets it, so `generation` is always 0.
  *
  * INVARIANT: an inode is in the store exactly while holds > 0, under its own nodeid; the root always is.
  * INVARIANT: a session's count for a nodeid is ≥ 1 exactly while the session holds that inode once.

@@ -1,4 +1,4 @@
-/** Where the host says what went wrong and to whom. A function, so that tests collect lines and the command prints them. */
+/** Where the host says what went wrong. A function, so that tests collect lines and the command prints them. */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 

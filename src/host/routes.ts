@@ -1,5 +1,5 @@
 /**
- * Opcode → handler, with what the dispatcher checks before: what the header's nodeid must be, and whether the operation
+ * Opcode → handler, with what the dispatcher checks before: what the header's nodeid must be, whether the operation
  * writes. Every operation of the table is named here, so a new one does not compile until it is decided.
  */
 import { ENOSYS, type Errno, OK } from '../wire/errno.ts';

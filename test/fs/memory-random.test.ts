@@ -1,6 +1,6 @@
 /**
- * Random operations on the memory file system and on a directory of the machine the test runs on: same errno, same tree.
- * The kernel is the model, so the order in which errors are found counts too.
+ * Random operations on the memory file system and on a directory of the machine the test runs on: same errno, same
+ * tree. The kernel is the model, so the order in which errors are found counts too.
  */
 import * as nodeFs from 'node:fs';
 import { tmpdir } from 'node:os';
