@@ -43,6 +43,8 @@ async function bundles() {
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
+      { in: 'bench/main.ts', out: 'bench' },
+      { in: 'bench/echo-worker.ts', out: 'bench-echo' },
     ),
   });
   chmodSync('dist/cli.js', 0o755);

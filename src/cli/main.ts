@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `virtiofs` command. Mistakes on the command line are one line on stderr and exit code 2. */
+import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { runDemo, UsageError } from './demo/demo.ts';
 import { formatReport } from './demo/table.ts';
@@ -23,7 +24,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === undefined || command === '--help' || command === '-h' || command === 'help') return help(command);
     if (command === '--version') return await version();
     if (command === 'demo') return await demo(rest);
-    if (command === 'bench') return await (await import('./bench.ts')).benchCommand(rest);
+    if (command === 'bench') return await bench(rest);
     throw new UsageError(`unknown command '${command}': virtiofs --help lists them`);
   } catch (error) {
     if (!isUsageError(error)) throw error;
@@ -55,8 +56,16 @@ async function demo(args: string[]): Promise<number> {
   return report.read.mismatches + report.write.mismatches > 0 ? 1 : 0;
 }
 
+/** The benchmarks are a bundle of their own, which the published package leaves out. */
+async function bench(args: string[]): Promise<number> {
+  const bundle = new URL('./bench.js', import.meta.url);
+  if (!existsSync(bundle)) throw new UsageError('the benchmarks are only in a checkout: run npm run bench there');
+  const { benchCommand } = await import(bundle.href);
+  return benchCommand(args);
+}
+
 /** Our own, and what parseArgs throws for options it does not know. */
 function isUsageError(error: unknown): error is Error {
   if (error instanceof UsageError) return true;
-  return error instanceof TypeError && String((error as { code?: string }).code).startsWith('ERR_PARSE_ARGS');
+  return error instanceof TypeError && /^ERR_PARSE_ARGS|^ERR_USAGE/.test(String((error as { code?: string }).code));
 }

@@ -1,6 +1,6 @@
 /**
- * A guest's way to its host: one synchronous FUSE request at a time, whatever carries it. The virtio channel is the real
- * one; tests drive a server directly. Request and reply are written and read in place, in memory both ends can reach.
+ * A guest's way to its host: one synchronous FUSE request at a time, whatever carries it. The virtio channel is the
+ * real one; tests drive a server directly. Request and reply are written and read in place, in memory both can reach.
  *
  * Use: write the arguments at `args`, set the fields of `request`, `call()`, read the reply's arguments at `reply`.
  */
@@ -51,7 +51,7 @@ export interface Channel {
    * EIO when the reply breaks the protocol (too short, wrong unique, length that lies).
    */
   call(): Errno;
-  /** Sends `request` without waiting: FORGET and BATCH_FORGET on the hiprio queue, RELEASE whose answer nobody reads. */
+  /** Sends `request` without waiting: FORGET, BATCH_FORGET (hiprio queue), RELEASE whose answer nobody reads. */
   post(): void;
   /** Waits until everything posted has been taken by the host. */
   drain(): void;

@@ -224,7 +224,8 @@ export class Mapping {
   }
 
   #pin(view: MappedView, offset: number, size: number, writable: boolean): Errno {
-    const index = this.#fault(offset, writable);
+    const index = this.#begin(offset, writable);
+    if (index < 0) return -index as Errno;
     const failed = this.#dax.window.pin(index, this.#rangeOffset(offset), size, writable, view.runs);
     if (failed < 0) {
       this.#dax.end(index);
@@ -236,11 +237,15 @@ export class Mapping {
 
   /** Finds or maps the range for an access; the caller leaves it. */
   #fault(offset: number, write: boolean): number {
+    const index = this.#begin(offset, write);
+    if (index >= 0) return index;
+    throw index === -EFAULT ? this.#busError(offset) : new FsError(-index, 'mmap');
+  }
+
+  #begin(offset: number, write: boolean): number {
     const pos = this.#start + offset;
-    if (!this.#isInside(pos)) throw this.#busError(offset);
-    const index = this.#dax.begin(this.#file.inode, Math.floor(pos / RANGE_SIZE), write);
-    if (index < 0) throw new FsError(-index, 'mmap');
-    return index;
+    if (!this.#isInside(pos)) return -EFAULT;
+    return this.#dax.begin(this.#file.inode, Math.floor(pos / RANGE_SIZE), write);
   }
 
   #leave(index: number, offset: number, outcome: number): void {

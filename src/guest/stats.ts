@@ -16,12 +16,13 @@ export class Stats {
   readonly gid: number;
   readonly rdev: number;
   readonly blksize: number;
-  readonly #atime: number;
-  readonly #atimensec: number;
-  readonly #mtime: number;
-  readonly #mtimensec: number;
-  readonly #ctime: number;
-  readonly #ctimensec: number;
+  /** Times in two exact parts; the getters below put them together. */
+  readonly atimeSec: number;
+  readonly atimeNsec: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+  readonly ctimeSec: number;
+  readonly ctimeNsec: number;
 
   constructor(inode: Inode) {
     this.ino = inode.ino;
@@ -33,31 +34,31 @@ export class Stats {
     this.gid = inode.gid;
     this.rdev = inode.rdev;
     this.blksize = inode.blksize;
-    this.#atime = inode.atime;
-    this.#atimensec = inode.atimensec;
-    this.#mtime = inode.mtime;
-    this.#mtimensec = inode.mtimensec;
-    this.#ctime = inode.ctime;
-    this.#ctimensec = inode.ctimensec;
+    this.atimeSec = inode.atime;
+    this.atimeNsec = inode.atimensec;
+    this.mtimeSec = inode.mtime;
+    this.mtimeNsec = inode.mtimensec;
+    this.ctimeSec = inode.ctime;
+    this.ctimeNsec = inode.ctimensec;
   }
 
   get atimeNs(): bigint {
-    return nanoseconds(this.#atime, this.#atimensec);
+    return nanoseconds(this.atimeSec, this.atimeNsec);
   }
   get mtimeNs(): bigint {
-    return nanoseconds(this.#mtime, this.#mtimensec);
+    return nanoseconds(this.mtimeSec, this.mtimeNsec);
   }
   get ctimeNs(): bigint {
-    return nanoseconds(this.#ctime, this.#ctimensec);
+    return nanoseconds(this.ctimeSec, this.ctimeNsec);
   }
   get atimeMs(): number {
-    return this.#atime * 1000 + this.#atimensec / 1e6;
+    return this.atimeSec * 1000 + this.atimeNsec / 1e6;
   }
   get mtimeMs(): number {
-    return this.#mtime * 1000 + this.#mtimensec / 1e6;
+    return this.mtimeSec * 1000 + this.mtimeNsec / 1e6;
   }
   get ctimeMs(): number {
-    return this.#ctime * 1000 + this.#ctimensec / 1e6;
+    return this.ctimeSec * 1000 + this.ctimeNsec / 1e6;
   }
   get atime(): Date {
     return new Date(this.atimeMs);

@@ -18,7 +18,7 @@ export interface Window {
   /** The same, to and from an address of the shared memory itself. */
   readTo(range: number, offset: number, address: number, size: number): number;
   writeFrom(range: number, offset: number, address: number, size: number): number;
-  /** Loads and stores of 1, 2, 4 or 8 bytes (unsigned integer or float64), little-endian; offset aligned to the width. */
+  /** Loads and stores of 1, 2, 4 or 8 bytes (unsigned or float64), little-endian; offset aligned to the width. */
   load(range: number, offset: number, width: 1 | 2 | 4): number;
   store(range: number, offset: number, width: 1 | 2 | 4, value: number): number;
   loadFloat64(range: number, offset: number): number;

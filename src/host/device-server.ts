@@ -91,6 +91,8 @@ export class DeviceServer {
 
   /** The host stops: whatever the guest still has is taken back, and the device says that it is gone. */
   shutDown(): void {
+    if (this.slot.state === CPU_DEAD) this.#bury();
+    this.device.onBroken = () => {};
     this.device.breakDevice('the host has stopped');
     this.#forgetGuest();
   }

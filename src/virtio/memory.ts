@@ -31,8 +31,8 @@ export interface GuestMemory {
 
 const TWO_32 = 0x1_0000_0000;
 
-/** Below this size a loop is faster than making the view that `set` needs, and makes no object. */
-const LOOP_SIZE_MAX = 96;
+/** Up to this size a loop over words is faster than making the view that `set` needs, and makes no object. */
+const LOOP_SIZE_MAX = 256;
 
 /** Guest memory that is an `ArrayBuffer` or a `SharedArrayBuffer` (a WebAssembly memory's, of at most 4 GiB). */
 export class LocalMemory implements GuestMemory {
@@ -41,6 +41,9 @@ export class LocalMemory implements GuestMemory {
   readonly #view: DataView;
   readonly #bytes: Uint8Array;
   readonly #halves: Uint16Array;
+  readonly #words: Uint32Array;
+  /** The buffers of whoever copies all the time, as words; a request makes no object. */
+  readonly #wordViews: { bytes: Uint8Array; words: Uint32Array }[] = [];
 
   constructor(buffer: ArrayBufferLike) {
     assert(buffer.byteLength <= TWO_32, 'local memory is at most 4 GiB');
@@ -50,6 +53,7 @@ export class LocalMemory implements GuestMemory {
     this.#view = new DataView(buffer);
     this.#bytes = new Uint8Array(buffer);
     this.#halves = new Uint16Array(buffer, 0, buffer.byteLength >>> 1);
+    this.#words = new Uint32Array(buffer, 0, buffer.byteLength >>> 2);
   }
 
   getU16(at: number): number {
@@ -89,9 +93,11 @@ export class LocalMemory implements GuestMemory {
   read(at: number, into: Uint8Array, from: number, size: number): void {
     assert(at + size <= this.size, 'read beyond the memory');
     assert(from + size <= into.length, 'read beyond the destination');
-    const bytes = this.#bytes;
-    if (size > LOOP_SIZE_MAX) into.set(bytes.subarray(at, at + size), from);
-    else for (let i = 0; i < size; i++) into[from + i] = bytes[at + i] as number;
+    if (size > LOOP_SIZE_MAX) into.set(this.#bytes.subarray(at, at + size), from);
+    else if (((at | from | into.byteOffset) & 3) === 0) copyWords(this.#wordsOf(into), from, this.#words, at, size);
+    else for (let i = 0; i < size; i++) into[from + i] = this.#bytes[at + i] as number;
+    // The bytes after the last whole word.
+    if (size <= LOOP_SIZE_MAX) for (let i = size & ~3; i < size; i++) into[from + i] = this.#bytes[at + i] as number;
   }
 
   write(at: number, bytes: Uint8Array, from: number, size: number): void {
@@ -100,6 +106,23 @@ export class LocalMemory implements GuestMemory {
     const own = this.#bytes;
     if (size > LOOP_SIZE_MAX)
       own.set(from === 0 && size === bytes.length ? bytes : bytes.subarray(from, from + size), at);
+    else if (((at | from | bytes.byteOffset) & 3) === 0) copyWords(this.#words, at, this.#wordsOf(bytes), from, size);
     else for (let i = 0; i < size; i++) own[at + i] = bytes[from + i] as number;
+    if (size <= LOOP_SIZE_MAX) for (let i = size & ~3; i < size; i++) own[at + i] = bytes[from + i] as number;
   }
+
+  #wordsOf(bytes: Uint8Array): Uint32Array {
+    for (const view of this.#wordViews) if (view.bytes === bytes) return view.words;
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+    if (this.#wordViews.length === 4) this.#wordViews.shift();
+    this.#wordViews.push({ bytes, words });
+    return words;
+  }
+}
+
+/** Copies the whole words of `size` bytes; both positions are multiples of 4. */
+function copyWords(into: Uint32Array, intoAt: number, from: Uint32Array, fromAt: number, size: number): void {
+  const to = intoAt >>> 2;
+  const source = fromAt >>> 2;
+  for (let i = 0; i < size >>> 2; i++) into[to + i] = from[source + i] as number;
 }

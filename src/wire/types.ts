@@ -88,10 +88,18 @@ export class U64 {
   }
   get(view: DataView, at: number): number {
     const high = view.getUint32(at + this.offset + 4, true);
+    if (high === 0) return view.getUint32(at + this.offset, true);
     if (high > MAX_HIGH) throw new WireRangeError(`64-bit field at ${this.offset} is above 2^53 - 1`);
     return high * TWO_32 + view.getUint32(at + this.offset, true);
   }
   set(view: DataView, at: number, value: number): void {
+    const low = value >>> 0;
+    if (low === value) {
+      // Nearly every value there is: no division.
+      view.setUint32(at + this.offset, low, true);
+      view.setUint32(at + this.offset + 4, 0, true);
+      return;
+    }
     if (!Number.isSafeInteger(value) || value < 0) throw new WireRangeError(`${value} does not fit a u64 exactly`);
     view.setUint32(at + this.offset, value % TWO_32, true);
     view.setUint32(at + this.offset + 4, Math.floor(value / TWO_32), true);
@@ -107,11 +115,18 @@ export class I64 {
   }
   get(view: DataView, at: number): number {
     const high = view.getInt32(at + this.offset + 4, true);
+    if (high === 0) return view.getUint32(at + this.offset, true);
     if (high > MAX_HIGH || high < -MAX_HIGH - 1)
       throw new WireRangeError(`64-bit field at ${this.offset} is not exact`);
     return high * TWO_32 + view.getUint32(at + this.offset, true);
   }
   set(view: DataView, at: number, value: number): void {
+    const low = value >>> 0;
+    if (low === value) {
+      view.setUint32(at + this.offset, low, true);
+      view.setUint32(at + this.offset + 4, 0, true);
+      return;
+    }
     if (!Number.isSafeInteger(value)) throw new WireRangeError(`${value} does not fit an i64 exactly`);
     const high = Math.floor(value / TWO_32);
     view.setUint32(at + this.offset, value - high * TWO_32, true);
@@ -132,6 +147,12 @@ export class Sat64 {
     return high * TWO_32 + view.getUint32(at + this.offset, true);
   }
   set(view: DataView, at: number, value: number): void {
+    const low = value >>> 0;
+    if (low === value) {
+      view.setUint32(at + this.offset, low, true);
+      view.setUint32(at + this.offset + 4, 0, true);
+      return;
+    }
     const exact = Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.trunc(value)));
     view.setUint32(at + this.offset, exact % TWO_32, true);
     view.setUint32(at + this.offset + 4, Math.floor(exact / TWO_32), true);

@@ -1,7 +1,7 @@
 /** A channel without a host: a function answers each request; what was sent is kept for the test to look at. */
 import { ARGS_ROOM, type Channel, REPLY_ROOM, Request } from '../../src/guest/channel.ts';
 import { type Errno, OK } from '../../src/wire/errno.ts';
-import { encode, type AnyStruct, type DeepPartial, sizeOf, type Values } from '../../src/wire/struct.ts';
+import { type AnyStruct, type DeepPartial, encode, sizeOf, type Values } from '../../src/wire/struct.ts';
 
 const ARGS_AT = 4096;
 const REPLY_AT = ARGS_AT + ARGS_ROOM;

@@ -1,6 +1,6 @@
 /**
- * A window of plain memory: each range shows 2 MiB of some file's bytes. The test maps ranges itself, and makes accesses
- * fail where it wants.
+ * A window of plain memory: each range shows 2 MiB of some file's bytes. The test maps ranges itself, and makes
+ * accesses fail where it wants.
  */
 import type { Window } from '../../src/guest/window.ts';
 import { EACCES, EFAULT, ENXIO } from '../../src/wire/errno.ts';

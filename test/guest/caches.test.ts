@@ -99,6 +99,17 @@ test('the cache stays within its limit, and what is open stays usable', () => {
   unmountAll();
 });
 
+test('a directory in use keeps its name in the cache', () => {
+  const { guest, channel } = boot({ mount: { maxInodes: 16 }, session: SECOND });
+  guest.mkdir('/kept');
+  const directory = guest.opendir('/kept');
+  for (let i = 0; i < 50; i++) guest.writeFile(`/f${i}`, '');
+  requestsOf(channel);
+  guest.realpath('/kept');
+  expect(requestsOf(channel)).toEqual([]);
+  directory.close();
+});
+
 test('a file that is gone is forgotten at once, after its RELEASE', () => {
   const { guest, channel, session } = boot();
   const file = guest.open('/a', 'w');

@@ -33,7 +33,12 @@ describe.each([0, 4])('system calls with a window of %i ranges', (ranges) => {
     const file = guest.open('/a', 'w+');
     file.write(bytes('x'), 0, 1, 5000);
     expect(file.stat().size).toBe(5001);
-    expect(file.readAll().subarray(0, 5000).every((b) => b === 0)).toBe(true);
+    expect(
+      file
+        .readAll()
+        .subarray(0, 5000)
+        .every((b) => b === 0),
+    ).toBe(true);
     expect(file.seek(0, 'data')).toBe(4096);
     expect(file.seek(0, 'hole')).toBe(0);
     file.close();
@@ -49,6 +54,31 @@ describe.each([0, 4])('system calls with a window of %i ranges', (ranges) => {
     expect(a?.seek(0, 'cur')).toBe(9);
     expect(world.guest.readFile('/log', 'utf8')).toBe('a1 b1 a2 ');
     world.unmountAll();
+  });
+
+  test('a buffer in the memory that host and guest share needs no bounce', () => {
+    const { guest, pages, unmountAll } = boot({ ranges });
+    const shared = pages.pageCache.bytes.subarray(pages.room, pages.room + 4096);
+    shared.fill(7);
+    const file = guest.open('/a', 'w+');
+    expect(file.write(shared, 0, 4096)).toBe(4096);
+    shared.fill(8);
+    expect(file.write(shared, 0, 10, 100)).toBe(10);
+    shared.fill(0);
+    expect(file.read(shared, 96, 4000, 96)).toBe(4000);
+    expect([...shared.subarray(95, 112)]).toEqual([0, 7, 7, 7, 7, ...Array.from({ length: 10 }, () => 8), 7, 7]);
+    file.close();
+    unmountAll();
+  });
+
+  test('with O_APPEND even a write at a position goes to the end', () => {
+    const { guest, unmountAll } = boot({ ranges });
+    guest.writeFile('/a', '0123456789');
+    const file = guest.open('/a', 'a');
+    file.write(bytes('x'), 0, 1, 3);
+    file.close();
+    expect(guest.readFile('/a', 'utf8')).toBe('0123456789x');
+    unmountAll();
   });
 
   test('truncate cuts, and grows with zeros', () => {

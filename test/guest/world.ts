@@ -7,8 +7,8 @@ import { MemoryFileSystem } from '../../src/fs/memory.ts';
 import { type Guest, mountOver } from '../../src/guest/guest.ts';
 import type { MountOptions } from '../../src/guest/options.ts';
 import type { CpuSlot } from '../../src/host/cpu-slot.ts';
-import type { Mapper } from '../../src/host/mapper-types.ts';
 import { WindowMapper } from '../../src/host/mapper.ts';
+import type { Mapper } from '../../src/host/mapper-types.ts';
 import { Server } from '../../src/host/server.ts';
 import type { Session, SessionOptions } from '../../src/host/session.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
@@ -87,7 +87,7 @@ export function codeOf(run: () => unknown): string {
   return 'OK';
 }
 
-const NAMES = new Map(Object.entries(OPS).map(([name, op]) => [op.code, name as OpName]));
+const NAMES = new Map<number, OpName>(Object.entries(OPS).map(([name, op]) => [op.code, name as OpName]));
 
 function windowOf(pages: ReturnType<typeof createTestPages>, slot: CpuSlot, mapper: WindowMapper): DaxWindow {
   const answer = () => {

@@ -1,0 +1,145 @@
+/** Entry point of a kernel mount's worker: builds the host over its own memory, serves the device, reports, ends. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { SystemClock } from '../../base/clock.ts';
+import { InlineDoorbell } from '../../base/doorbell.ts';
+import { instantiate } from '../../dax/instantiate.ts';
+import { MemoryFileSystem } from '../../fs/memory.ts';
+import { ReadOnlyFileSystem } from '../../fs/read-only.ts';
+import type { Log } from '../../host/log.ts';
+import { SESSION_DEFAULTS } from '../../host/session.ts';
+import { loadFileSystem, type MakeFileSystem } from '../../worker/file-systems.ts';
+import { HostCore } from '../../worker/host-core.ts';
+import type { FileSystemSpec } from '../../worker/host-options.ts';
+import { type MemoryMap, planMemory } from '../../worker/memory-map.ts';
+import { wasmModule } from '../../worker/wasm-modules.ts';
+import { DescriptorDevice } from './device.ts';
+import type { KernelReport, KernelWorkerData, KernelWorkerMessage } from './kernel-mount.ts';
+import { KernelServer, kernelRoom } from './kernel-server.ts';
+import { KEEP_CACHE, type KernelMountOptions } from './options.ts';
+
+const MIB = 1 << 20;
+const WASM_PAGE = 65536;
+/** Bytes of page cache for what has a backing. */
+const CACHE_SIZE = 256 * MIB;
+/** Bytes of a memory file system that nobody gave a size. */
+const MEMORY_SIZE = 1024 * MIB;
+/** Leaf tables take frames too: in the worst case, files of one page, half as many as the pages. */
+const POOL_FACTOR = 1.5;
+const POOL_EXTRA = 4 * MIB;
+/** What wasm32 can address, less what is not pool. */
+const POOL_MAX = 4032 * MIB;
+
+const port = parentPort as NonNullable<typeof parentPort>;
+const tell = (message: KernelWorkerMessage): void => port.postMessage(message);
+const log: Log = (level, text) => tell({ type: 'log', level, text });
+
+try {
+  await serve(workerData as KernelWorkerData);
+} catch (error) {
+  tell({ type: 'failed', text: error instanceof Error ? error.message : String(error) });
+}
+
+async function serve(data: KernelWorkerData): Promise<void> {
+  const { options } = data;
+  const spec = data.fs as FileSystemSpec;
+  const map = planMemory({ ...poolOf(spec), guests: 1, windowSize: 0, queueSize: 4, requestQueues: 1, dataSize: 4096 });
+  const makeFileSystem = await fileSystemOf(spec, options, map);
+  const at = map.memorySize;
+  const memory = allocate(at + kernelRoom(SESSION_DEFAULTS.maxWrite));
+  const core = buildCore(memory, map, options, makeFileSystem);
+  const stop = new Int32Array(data.stop);
+  const nap = new Int32Array(new SharedArrayBuffer(4));
+  const session = core.server.openSession(sessionOptions(spec, options));
+  const server = new KernelServer({
+    device: new DescriptorDevice(data.fd),
+    session,
+    buffer: memory.buffer,
+    at,
+    log,
+    // ORDER: nobody notifies this word: it is a sleep of one millisecond.
+    pause: () => Atomics.wait(nap, 0, 0, 1),
+    isStopping: () => Atomics.load(stop, 0) !== 0,
+    onReady: () => tell({ type: 'ready' }),
+  });
+  tell({ type: 'built' });
+  server.run();
+  session.close();
+  tell({ type: 'ended', report: { requests: server.requests, leaks: finish(core) } });
+}
+
+function poolOf(spec: FileSystemSpec): { cacheSize: number } {
+  if (spec.type !== 'memory') return { cacheSize: CACHE_SIZE };
+  return { cacheSize: Math.min(POOL_MAX, Math.ceil((spec.size ?? MEMORY_SIZE) * POOL_FACTOR) + POOL_EXTRA) };
+}
+
+async function fileSystemOf(
+  spec: FileSystemSpec,
+  options: KernelMountOptions,
+  map: MemoryMap,
+): Promise<MakeFileSystem> {
+  if (spec.type !== 'memory') return loadFileSystem(spec, map.cacheSize);
+  const make = memoryOf(spec.size, options);
+  if (!options.readOnly) return make;
+  return (pageCache, clock, fsLog) => new ReadOnlyFileSystem(make(pageCache, clock, fsLog));
+}
+
+function memoryOf(size: number | undefined, options: KernelMountOptions): MakeFileSystem {
+  const sizeLimit = size ?? MEMORY_SIZE;
+  if (sizeLimit > POOL_MAX) throw new RangeError(`memory:${sizeLimit} is too large: at most ${POOL_MAX} bytes fit`);
+  return (pageCache, clock) =>
+    new MemoryFileSystem({
+      pageCache,
+      clock,
+      sizeLimit,
+      rootUid: options.uid ?? 0,
+      rootGid: options.gid ?? 0,
+      rootMode: options.mode ?? 0o755,
+    });
+}
+
+/** Nothing of it is used before it is touched. */
+function allocate(size: number): WebAssembly.Memory {
+  const pages = Math.ceil(size / WASM_PAGE);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages });
+}
+
+function buildCore(
+  memory: WebAssembly.Memory,
+  map: MemoryMap,
+  options: KernelMountOptions,
+  makeFileSystem: MakeFileSystem,
+): HostCore {
+  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs } = options;
+  const fs: FileSystemSpec = { type: 'memory' };
+  return new HostCore({
+    buffer: memory.buffer,
+    wasm: instantiate(wasmModule('unshared'), memory),
+    map,
+    settings: { fs, tag: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, writeBackMs: 1000 },
+    clock: new SystemClock(),
+    log,
+    makeFileSystem,
+    bells: { host: new InlineDoorbell(), guest: () => new InlineDoorbell() },
+    idleLooks: 0,
+    pause: () => {},
+    isStopping: () => true,
+  });
+}
+
+function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
+  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs } = options;
+  const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
+  return { name: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, openFlags };
+}
+
+/** Writes everything back, closes everything; returns what is left over. */
+function finish(core: HostCore): KernelReport['leaks'] {
+  const leaks: string[] = [];
+  core.server.checkInvariants();
+  if (core.server.store.count !== 1) leaks.push(`${core.server.store.count - 1} inodes are still held`);
+  core.stop();
+  // The page of zeros stays.
+  const frames = core.pageCache.frameCount - core.pageCache.freeFrames - 1;
+  if (frames !== 0) leaks.push(`${frames} frames are still in use`);
+  return leaks;
+}
