@@ -112,7 +112,10 @@ async function readPhase(crew: Crew, dax: boolean, watch: Watch): Promise<ReadPh
   const bytes = sum(verified, (each) => each.bytes);
   const ms = Math.max(...timed.map((each) => each.endMs)) - Math.min(...timed.map((each) => each.startMs));
   const pass: ReadPass = {
-    ...phaseReport(verified.flatMap((each) => each.wrong), stats),
+    ...phaseReport(
+      verified.flatMap((each) => each.wrong),
+      stats,
+    ),
     files: sum(verified, (each) => each.files),
     bytes,
     bytesCopiedPerByteRead: bytesCopied(stats) / bytes,

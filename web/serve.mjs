@@ -40,7 +40,9 @@ server.listen(options.port, '127.0.0.1', () => console.log(`http://127.0.0.1:${s
 /** Reads the command line, or says in one line what is wrong with it. */
 function readOptions() {
   try {
-    const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, 'no-isolation': { type: 'boolean' } } });
+    const { values } = parseArgs({
+      options: { port: { type: 'string', default: '0' }, 'no-isolation': { type: 'boolean' } },
+    });
     const port = Number(values.port);
     if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`'${values.port}' is not a port`);
     return { port, isolation: values['no-isolation'] !== true };

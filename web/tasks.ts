@@ -1,8 +1,8 @@
 /** What the page's guests do, as plain functions over a mounted guest: the same in workers and in one thread. */
 import {
-  checkTree,
   COUNTERS,
   COUNTERS_SIZE,
+  checkTree,
   prepare,
   readThrough,
   type WriteOutcome,

@@ -10,8 +10,13 @@ const SLOTS = 3 * GUESTS;
 /** Starts the host and the guests' workers. Throws an IsolationError on a page that is not isolated. */
 export async function startWorkers(): Promise<WorkerCrew> {
   const host = await createHost({ ...CREW_OPTIONS, guests: SLOTS });
-  const workers = await Promise.all(Array.from({ length: GUESTS }, () => GuestWorker.start(host)));
-  return new WorkerCrew(host, workers);
+  try {
+    const workers = await Promise.all(Array.from({ length: GUESTS }, () => GuestWorker.start(host)));
+    return new WorkerCrew(host, workers);
+  } catch (error) {
+    await host.terminate();
+    throw error;
+  }
 }
 
 export class WorkerCrew implements Crew {
