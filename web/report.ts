@@ -54,19 +54,20 @@ export interface ReadReport {
   readonly mismatches: number;
   readonly dax: ReadPass;
   readonly noDax: ReadPass;
+  /** All guests together, medians of several turns. */
+  readonly mbPerSecond: { readonly dax: number; readonly noDax: number };
 }
 
 export interface ReadPass extends PhaseReport {
   readonly files: number;
   readonly bytes: number;
   readonly bytesCopiedPerByteRead: number;
-  readonly mbPerSecond: number;
 }
 
 export interface TerminatedReport {
   /** How far it came. */
   readonly steps: number;
-  /** How many steps of all others' were done then. */
+  /** Steps that all the others together had done when it had ended. */
   readonly othersAt: number;
   readonly othersTotal: number;
 }

@@ -15,7 +15,7 @@ export const GUESTS = 4;
 export const STEPS = 200;
 /** Files of the read phase: small ones, and a last one that spans several 2 MiB ranges. */
 export const DATA_FILES = 24;
-/** Rounds of the timed reading. */
+/** Rounds of one timed reading. */
 export const ROUNDS = 3;
 const LARGE_SIZE = 5 * 1024 * 1024 + 123;
 const BUFFER_SIZE = 128 * 1024;

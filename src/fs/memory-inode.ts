@@ -29,6 +29,7 @@ export abstract class MemoryInode extends Inode {
   rdev = 0;
   /** Bytes of the size limit that the inode itself takes, pages aside. */
   charge = 0;
+  xattrs: Map<ByteString, Uint8Array> | undefined = undefined;
   #atime = 0;
   #atimensec = 0;
   #mtime = 0;

@@ -6,6 +6,8 @@
  */
 import { assert } from '../base/assert.ts';
 import type { Quota } from '../host/address-space.ts';
+import type { StatFs } from '../host/inode.ts';
+import { NAME_MAX } from '../wire/ids.ts';
 
 const PAGE_SIZE = 4096;
 
@@ -37,6 +39,17 @@ export class MemoryQuota implements Quota {
 
   get freeInodes(): number {
     return this.maxInodes - this.#inodes;
+  }
+
+  fill(out: StatFs): void {
+    out.blocks = this.totalPages;
+    out.bfree = this.freePages;
+    out.bavail = out.bfree;
+    out.files = this.maxInodes;
+    out.ffree = this.freeInodes;
+    out.bsize = PAGE_SIZE;
+    out.frsize = PAGE_SIZE;
+    out.namelen = NAME_MAX;
   }
 
   /** Takes room for one inode and `bytes` of metadata; false if there is none. */

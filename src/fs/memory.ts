@@ -43,6 +43,7 @@ import {
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
 import { entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
+import { dropCapabilities, getXattr, listXattrs, removeXattr, setXattr } from './memory-xattr.ts';
 
 /** Where the pages of files come from: the host's page cache. */
 export interface SpaceMaker {
@@ -128,6 +129,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
     if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
     else if (isChown || (valid & FATTR_KILL_SUIDGID) !== 0) stripPrivileges(inode);
+    if (isChown || (valid & FATTR_SIZE) !== 0) dropCapabilities(inode, this.#quota);
     if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
     if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
     if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
@@ -259,6 +261,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     if (count <= 0) return count;
     inode.modified(this.#stamp());
     if (killSuidgid) stripPrivileges(inode);
+    dropCapabilities(inode, this.#quota);
     return count;
   }
 
@@ -268,6 +271,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     if (errno !== OK) return errno;
     inode.modified(this.#stamp());
     if (caller.uid !== 0) stripPrivileges(inode);
+    dropCapabilities(inode, this.#quota);
     return OK;
   }
 
@@ -279,6 +283,26 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return OK;
   }
 
+  getxattr(inode: MemoryInode, name: ByteString): Uint8Array | Errno {
+    return getXattr(inode, name);
+  }
+
+  setxattr(inode: MemoryInode, name: ByteString, value: Uint8Array, flags: number): Errno {
+    const errno = setXattr(inode, name, value, flags, this.#quota);
+    if (errno === OK) inode.changed(this.#stamp());
+    return errno;
+  }
+
+  listxattr(inode: MemoryInode, caller: Caller): ByteString[] {
+    return listXattrs(inode, caller.uid === 0);
+  }
+
+  removexattr(inode: MemoryInode, name: ByteString): Errno {
+    const errno = removeXattr(inode, name, this.#quota);
+    if (errno === OK) inode.changed(this.#stamp());
+    return errno;
+  }
+
   opendir(inode: MemoryInode): DirStream | Errno {
     if (!isDirectory(inode)) return ENOTDIR;
     return {
@@ -288,14 +312,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   statfs(out: StatFs): Errno {
-    out.blocks = this.#quota.totalPages;
-    out.bfree = this.#quota.freePages;
-    out.bavail = out.bfree;
-    out.files = this.#quota.maxInodes;
-    out.ffree = this.#quota.freeInodes;
-    out.bsize = 4096;
-    out.frsize = 4096;
-    out.namelen = 255;
+    this.#quota.fill(out);
     return OK;
   }
 

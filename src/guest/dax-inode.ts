@@ -146,12 +146,12 @@ export class Dax {
     if (range === undefined) return -ENOMEM;
     const errno = this.#setup(range.index, inode, chunk, wantsWrite);
     if (errno !== OK) {
-      this.pool.give(range);
+      this.#reclaim.giveBack(range, range.nodeid);
       return -errno;
     }
     // Requests were sent meanwhile: look again. The winner may be read-only, which Linux forgets to check.
     if (inode.ranges?.has(chunk)) {
-      this.#reclaim.unmapUnused(range, inode);
+      this.#reclaim.giveBack(range, inode.nodeid);
       return this.begin(inode, chunk, wantsWrite);
     }
     this.#counters.mappingsSetUp++;

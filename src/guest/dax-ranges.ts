@@ -1,14 +1,13 @@
 /**
  * The ranges of a window: 2 MiB each, handed from file to file.
  *
- *   free       → setup:      taken to map a chunk
- *   setup      → busy:       mapped
- *   setup      → free:       the host refused
- *   setup      → reclaim:    mapped, but not needed any more
- *   busy       → reclaim:    nobody uses it, somebody else needs it, or its file is forgotten
- *   reclaim    → free:       unmapped
- *   reclaim    → quarantine: the host did not confirm that it is unmapped
- *   quarantine → reclaim:    tried again
+ *   free    → setup:   taken to map a chunk
+ *   setup   → busy:    mapped
+ *   setup   → free:    the host refused
+ *   setup   → reclaim: mapped, but not needed any more
+ *   busy    → reclaim: nobody uses it, somebody else needs it, or its file is forgotten
+ *   reclaim → setup:   the next SETUPMAPPING replaces what the range shows
+ *   reclaim → free:    unmapped
  *
  * Which idle range goes is decided by two lists. A new range is *on trial*; used again after some other ranges were
  * mapped, it is *kept*. The victim is the trial range that was used last, not counting the TRIAL_MIN newest (they serve
@@ -16,7 +15,7 @@
  * throw away exactly what comes next. Every AGING-th victim is the least recently used kept range, so that what was
  * useful once does not stay for ever.
  *
- * INVARIANT: free + busy (trial + kept) + in hand (setup, reclaim) + quarantine = total.
+ * INVARIANT: free + busy (trial + kept) + in hand (setup, reclaim) = total.
  * INVARIANT: a busy range is in the `ranges` of exactly one inode, under its chunk; no other range is.
  */
 import { assert } from '../base/assert.ts';
@@ -28,20 +27,19 @@ export const RANGE_SIZE = 2 * 1024 * 1024;
 const TRIAL_MIN = 8;
 const AGING = 8;
 
-export type RangeState = 'free' | 'setup' | 'busy' | 'reclaim' | 'quarantine';
+export type RangeState = 'free' | 'setup' | 'busy' | 'reclaim';
 
 const EDGES: Readonly<Record<RangeState, readonly RangeState[]>> = {
   free: ['setup'],
   setup: ['busy', 'free', 'reclaim'],
   busy: ['reclaim'],
-  reclaim: ['free', 'quarantine'],
-  quarantine: ['reclaim'],
+  reclaim: ['setup', 'free'],
 };
 
 export class DaxRange {
   readonly index: number;
   inode: Inode | undefined;
-  /** Whose mapping the host was told about; outlives `inode` in quarantine. */
+  /** Whose mapping the host has at this place, 0 = none; outlives `inode` until the mapping is replaced or removed. */
   nodeid = 0 as NodeId;
   /** Which 2 MiB of the file. */
   chunk = 0;
@@ -99,7 +97,6 @@ export class RangeList {
 export class RangePool {
   readonly ranges: readonly DaxRange[];
   readonly #free: DaxRange[] = [];
-  readonly #quarantine: DaxRange[] = [];
   readonly #trial = new RangeList();
   readonly #kept = new RangeList();
   readonly #trialMin: number;
@@ -120,9 +117,6 @@ export class RangePool {
   }
   get busyCount(): number {
     return this.#trial.count + this.#kept.count;
-  }
-  get quarantineCount(): number {
-    return this.#quarantine.length;
   }
 
   /** Takes a free range in hand. */
@@ -177,31 +171,23 @@ export class RangePool {
     this.#inHand++;
   }
 
-  /** Gives a range in hand back; it must not be mapped any more. */
+  /** Takes a busy, idle range in hand to map something else: the host replaces what it shows. */
+  steal(range: DaxRange): DaxRange {
+    this.unmap(range);
+    range.enter('setup');
+    return range;
+  }
+
+  /** Gives a range in hand back. */
   give(range: DaxRange): void {
     range.enter('free');
+    range.nodeid = 0 as NodeId;
     this.#inHand--;
     this.#free.push(range);
   }
 
-  /** Puts a range aside that the host may still have mapped. */
-  isolate(range: DaxRange): void {
-    range.enter('quarantine');
-    this.#inHand--;
-    this.#quarantine.push(range);
-  }
-
-  /** Takes the range that has been in quarantine longest in hand, to try again. */
-  takeIsolated(): DaxRange | undefined {
-    const range = this.#quarantine.shift();
-    if (range === undefined) return undefined;
-    range.enter('reclaim');
-    this.#inHand++;
-    return range;
-  }
-
   checkInvariants(): void {
-    const sum = this.freeCount + this.busyCount + this.#inHand + this.quarantineCount;
+    const sum = this.freeCount + this.busyCount + this.#inHand;
     assert(sum === this.ranges.length, `${sum} ranges are accounted for, not ${this.ranges.length}`);
     for (const range of this.ranges) {
       const isFound = range.inode?.ranges?.get(range.chunk) === range;

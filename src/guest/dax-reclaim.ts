@@ -1,19 +1,18 @@
 /**
- * Takes ranges away from files and unmaps them on the host: one at a time when a range is needed, in batches when a
- * file is forgotten.
+ * Takes ranges away from files: one at a time when a range is needed, in batches when a file is forgotten.
  *
- * Differs from Linux: a range whose REMOVEMAPPING failed is not used again, because the host may still have it mapped;
- * it goes to quarantine and is tried again when ranges run out. And the victim may belong to any file, not only to the
+ * Differs from Linux in two ways. A range that is needed at once is not unmapped first: SETUPMAPPING over a live mapping
+ * replaces it atomically, which saves one of reclaim's two round trips (and makes a removal that failed harmless: what
+ * the host still shows there is replaced before anybody looks). And the victim may belong to any file, not only to the
  * one that needs a range, because a single-threaded guest holds no other file's lock.
+ * SPEC: virtio 1.3, 5.11.6.4: the device must allow a mapping that overlaps another.
  */
-import { type Errno, OK } from '../wire/errno.ts';
+import type { NodeId } from '../wire/ids.ts';
+import { OK } from '../wire/errno.ts';
 import type { Counters } from './counters.ts';
 import { type DaxRange, RANGE_SIZE, type RangePool } from './dax-ranges.ts';
 import type { Inode } from './inode.ts';
 import { type DaxRequests, REMOVE_BATCH } from './request-dax.ts';
-
-/** Failed removals that one allocation puts up with; every one costs a range. */
-const RECLAIM_TRIES = 3;
 
 export class DaxReclaim {
   readonly #pool: RangePool;
@@ -31,12 +30,10 @@ export class DaxReclaim {
   allocate(): DaxRange | undefined {
     const range = this.#pool.take();
     if (range !== undefined) return range;
-    for (let tries = 0; tries < RECLAIM_TRIES && this.#reclaimOne(); tries++) {
-      const freed = this.#pool.take();
-      if (freed !== undefined) return freed;
-    }
-    this.#retryIsolated();
-    return this.#pool.take();
+    const victim = this.#pool.victim();
+    if (victim === undefined) return undefined;
+    this.#counters.mappingsReclaimed++;
+    return this.#pool.steal(victim);
   }
 
   /** Unmaps everything of a file, REMOVE_BATCH ranges per request. */
@@ -52,55 +49,30 @@ export class DaxReclaim {
     }
   }
 
-  /** Unmaps a range in hand that turned out not to be needed. */
-  unmapUnused(range: DaxRange, inode: Inode): void {
+  /** Gives a range in hand back that is not needed after all; what the host may show there is removed. */
+  giveBack(range: DaxRange, mappedTo: NodeId): void {
+    if (mappedTo === 0) return this.#pool.give(range);
     range.enter('reclaim');
-    range.nodeid = inode.nodeid;
+    range.nodeid = mappedTo;
     this.#batch.push(range);
     this.#settleInHand();
-  }
-
-  #reclaimOne(): boolean {
-    const victim = this.#pool.victim();
-    if (victim === undefined) return false;
-    this.#batch.push(victim);
-    if (this.#removeBatch() === OK) this.#counters.mappingsReclaimed++;
-    return true;
   }
 
   /** Unmaps the ranges in `#batch`, which belong to one file. */
-  #removeBatch(): Errno {
-    const batch = this.#batch;
-    for (const range of batch) this.#pool.unmap(range);
-    return this.#settleInHand();
-  }
-
-  /** Tells the host; then the ranges of the batch are free, or in quarantine. */
-  #settleInHand(): Errno {
-    const batch = this.#batch;
-    const errno = this.#send(batch);
-    for (const range of batch) {
-      if (errno === OK) this.#pool.give(range);
-      else this.#pool.isolate(range);
-    }
-    batch.length = 0;
-    return errno;
-  }
-
-  #retryIsolated(): void {
-    const range = this.#pool.takeIsolated();
-    if (range === undefined) return;
-    this.#batch.push(range);
+  #removeBatch(): void {
+    for (const range of this.#batch) this.#pool.unmap(range);
     this.#settleInHand();
   }
 
-  #send(batch: readonly DaxRange[]): Errno {
+  /** Tells the host; the ranges of the batch are free then, whatever it says. */
+  #settleInHand(): void {
+    const batch = this.#batch;
     const first = batch[0] as DaxRange;
     this.#requests.beginRemove(first.nodeid);
     for (const range of batch) this.#requests.addRemoval(range.index * RANGE_SIZE, RANGE_SIZE);
-    const errno = this.#requests.remove();
-    if (errno === OK) this.#counters.mappingsRemoved += batch.length;
+    if (this.#requests.remove() === OK) this.#counters.mappingsRemoved += batch.length;
     else this.#counters.removalsFailed += batch.length;
-    return errno;
+    for (const range of batch) this.#pool.give(range);
+    batch.length = 0;
   }
 }

@@ -12,6 +12,7 @@ import * as dir from './handlers-dir.ts';
 import * as entry from './handlers-entry.ts';
 import * as io from './handlers-io.ts';
 import * as open from './handlers-open.ts';
+import * as xattr from './handlers-xattr.ts';
 import { init } from './init.ts';
 import type { Handler } from './request.ts';
 import type { Session } from './session.ts';
@@ -56,10 +57,10 @@ const PLANS: Readonly<Record<OpName, Plan>> = {
   STATFS: on('inode', attr.statfs),
   RELEASE: on('none', open.release),
   FSYNC: on('inode', io.fsync),
-  SETXATTR: refused,
-  GETXATTR: refused,
-  LISTXATTR: refused,
-  REMOVEXATTR: refused,
+  SETXATTR: writing('inode', xattr.setxattr),
+  GETXATTR: on('inode', xattr.getxattr),
+  LISTXATTR: on('inode', xattr.listxattr),
+  REMOVEXATTR: writing('inode', xattr.removexattr),
   FLUSH: on('inode', io.flush),
   INIT: on('none', init),
   OPENDIR: on('directory', dir.opendir),
