@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import asc from 'assemblyscript/asc';
 import { build } from 'esbuild';
+import { buildWeb } from './build-web.mjs';
 
 const root = new URL('..', import.meta.url).pathname;
 process.chdir(root);
@@ -13,6 +14,7 @@ mkdirSync('dist', { recursive: true });
 await Promise.all([wasm('shared'), wasm('unshared')]);
 embedWasm();
 await bundles();
+await buildWeb();
 if (!quick) declarations();
 
 /** Compiles assembly/index.ts for one kind of memory. */

@@ -203,6 +203,17 @@ test('every source file is reached from an entry point', () => {
   expect(inSrc.filter((path) => !reached.has(path) && !FOR_TESTS.includes(path))).toEqual([]);
 });
 
+test('every link in a document leads to a file', () => {
+  const documents = walk('docs').concat('README.md', 'SECURITY.md', 'CHANGELOG.md', 'test/README.md');
+  const dead = documents.flatMap((path) =>
+    [...read(path).matchAll(/\]\(([^):#]+)(?:#[^)]*)?\)/g)]
+      .map((match) => posix.join(posix.dirname(path), match[1] as string))
+      .filter((target) => !existsSync(ROOT + target))
+      .map((target) => `${path}: ${target}`),
+  );
+  expect(dead).toEqual([]);
+});
+
 test('the package depends on nothing at run time; its lock file is whole and names no registry', () => {
   const manifest = JSON.parse(read('package.json')) as Record<string, unknown>;
   for (const kind of ['dependencies', 'peerDependencies', 'optionalDependencies']) {

@@ -33,7 +33,13 @@ export interface PhaseReport {
   readonly mismatches: number;
   readonly wrong: readonly string[];
   readonly requests: Readonly<Record<string, number>>;
-  readonly mappings: { readonly setUp: number; readonly upgraded: number; readonly removed: number };
+  readonly mappings: {
+    readonly setUp: number;
+    readonly upgraded: number;
+    /** Replaced by a mapping of another file, because the window was full. */
+    readonly reclaimed: number;
+    readonly removed: number;
+  };
   readonly pageFaults: number;
 }
 
@@ -81,6 +87,7 @@ export function phaseReport(wrong: readonly string[], stats: readonly GuestStats
     mappings: {
       setUp: sum(stats, (each) => each.mappings.setUp),
       upgraded: sum(stats, (each) => each.mappings.upgraded),
+      reclaimed: sum(stats, (each) => each.mappings.reclaimed),
       removed: sum(stats, (each) => each.mappings.removed),
     },
     pageFaults: sum(stats, (each) => each.faults),

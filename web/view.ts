@@ -103,26 +103,27 @@ export class View implements Watch {
   }
 }
 
-function showVerdict({ write, read, terminated }: PageResult): void {
+function showVerdict(result: PageResult): void {
+  const { write, read, terminated } = result;
   const mismatches = write.mismatches + read.mismatches;
   const verdict = find('verdict');
   verdict.className = mismatches === 0 ? 'verdict' : 'verdict wrong';
   const wrong = [...write.wrong, ...read.dax.wrong, ...read.noDax.wrong];
-  verdict.replaceChildren(
-    mismatches === 0 ? 'No mismatches' : `${count(mismatches)} mismatches`,
-    element(
-      'p',
-      mismatches === 0
-        ? `The tree of ${count(write.files)} files that ${GUESTS} guests changed at once is what it must be, and so is ` +
-            `every byte that they read. Counted in a shared mapped page: ${count(write.counter.actual)} of ` +
-            `${count(write.counter.expected)}.`
-        : wrong.slice(0, 10).join('; '),
-    ),
-  );
+  const text = mismatches === 0 ? praise(write) : wrong.slice(0, 10).join('; ');
+  verdict.replaceChildren(mismatches === 0 ? 'No mismatches' : `${count(mismatches)} mismatches`, element('p', text));
   if (terminated === undefined) return;
   const share = Math.round((100 * terminated.othersAt) / terminated.othersTotal);
-  const text = `A fifth guest was terminated after ${count(terminated.steps)} steps, when the others had done ${share} %.`;
-  verdict.append(element('p', text));
+  const steps = count(terminated.steps);
+  verdict.append(
+    element('p', `A fifth guest was terminated after ${steps} steps; the others had done ${share} %.`),
+  );
+}
+
+function praise({ files, counter }: WriteReport): string {
+  return (
+    `The tree of ${count(files)} files that ${GUESTS} guests changed at once is what it must be, and so is every byte ` +
+    `that they read. Counted in a shared mapped page: ${count(counter.actual)} of ${count(counter.expected)}.`
+  );
 }
 
 function showTiles({ read }: PageResult): void {
@@ -169,6 +170,7 @@ function summaryRows({ write, read }: PageResult): Row[] {
     both('FUSE requests', (phase) => count(total(phase.requests))),
     both('Mappings set up', (phase) => count(phase.mappings.setUp)),
     both('Mappings upgraded', (phase) => count(phase.mappings.upgraded)),
+    both('Mappings taken for another file', (phase) => count(phase.mappings.reclaimed)),
     both('Mappings removed', (phase) => count(phase.mappings.removed)),
     both('Page faults', (phase) => count(phase.pageFaults)),
     row(
@@ -176,11 +178,7 @@ function summaryRows({ write, read }: PageResult): Row[] {
       () => '',
       (pass) => pass.bytesCopiedPerByteRead.toFixed(2),
     ),
-    row(
-      'MB/s',
-      () => '',
-      (pass) => count(Math.round(pass.mbPerSecond)),
-    ),
+    ['MB/s', '', count(Math.round(read.mbPerSecond.dax)), count(Math.round(read.mbPerSecond.noDax))],
   ];
 }
 
