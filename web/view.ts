@@ -90,8 +90,8 @@ export class View implements Watch {
     badge.hidden = false;
     showVerdict(result);
     showTiles(result);
-    fillTable('summary', ['', 'Write phase', 'Read with DAX', 'Read without'], summaryRows(result));
-    fillTable('requests', ['', 'Write phase', 'Read with DAX', 'Read without'], requestRows(result));
+    fillTable('summary', ['', 'Write phase', 'Read with DAX', 'Read without DAX'], summaryRows(result));
+    fillTable('requests', ['', 'Write phase', 'Read with DAX', 'Read without DAX'], requestRows(result));
     fillTable('shares', ['', ...result.guests.map((_, self) => `Guest ${self}`)], guestRows(result));
     find('result').hidden = false;
     this.#setButtons(true);
@@ -114,15 +114,14 @@ function showVerdict(result: PageResult): void {
   if (terminated === undefined) return;
   const share = Math.round((100 * terminated.othersAt) / terminated.othersTotal);
   const steps = count(terminated.steps);
-  verdict.append(
-    element('p', `A fifth guest was terminated after ${steps} steps; the others had done ${share} %.`),
-  );
+  const death = `A fifth guest was terminated after ${steps} steps; the others had done ${share} % of theirs.`;
+  verdict.append(element('p', death));
 }
 
 function praise({ files, counter }: WriteReport): string {
   return (
-    `The tree of ${count(files)} files that ${GUESTS} guests changed at once is what it must be, and so is every byte ` +
-    `that they read. Counted in a shared mapped page: ${count(counter.actual)} of ${count(counter.expected)}.`
+    `The tree of ${count(files)} files that ${GUESTS} guests changed at once is what it must be, and so is every ` +
+    `byte that they read. Counted in a shared mapped page: ${count(counter.actual)} of ${count(counter.expected)}.`
   );
 }
 
@@ -131,7 +130,7 @@ function showTiles({ read }: PageResult): void {
   const tiles: [string, string, string][] = [
     ['read through the window', count(Math.round(mbPerSecond.dax)), ' MB/s'],
     ['read by FUSE_READ', count(Math.round(mbPerSecond.noDax)), ' MB/s'],
-    ['rate with DAX to rate without', (mbPerSecond.dax / mbPerSecond.noDax).toFixed(1), ' ×'],
+    ['DAX against FUSE_READ', (mbPerSecond.dax / mbPerSecond.noDax).toFixed(1), ' ×'],
     [
       'copied per byte read',
       dax.bytesCopiedPerByteRead.toFixed(2),

@@ -5,7 +5,7 @@
  * name, which may not fail half-way).
  */
 import { assert } from '../base/assert.ts';
-import type { Quota } from '../host/address-space.ts';
+import type { Quota } from '../host/file-pages.ts';
 import type { StatFs } from '../host/inode.ts';
 import { NAME_MAX } from '../wire/ids.ts';
 

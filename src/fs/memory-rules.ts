@@ -33,11 +33,15 @@ export function stripSetgid(parent: MemoryDirectory, bits: number, caller: Calle
   return caller.uid === 0 || caller.gid === parent.gid ? bits : bits & ~mode.S_ISGID;
 }
 
-/** Clears set-user-ID and set-group-ID; the latter without group execute means something else and stays. */
-export function stripPrivileges(inode: MemoryInode): void {
+/**
+ * Clears set-user-ID and set-group-ID. The latter without group execute means something else: it stays for members of
+ * the group, of which we know one. SPEC: Linux, setattr_should_drop_sgid.
+ */
+export function stripPrivileges(inode: MemoryInode, caller?: Caller): void {
   if (isDirectory(inode)) return;
   inode.mode &= ~mode.S_ISUID;
-  if ((inode.mode & mode.S_IXGRP) !== 0) inode.mode &= ~mode.S_ISGID;
+  const isStranger = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
+  if ((inode.mode & mode.S_IXGRP) !== 0 || isStranger) inode.mode &= ~mode.S_ISGID;
 }
 
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */

@@ -9,7 +9,8 @@
  */
 import { type ByteString, bytesOfText } from '../base/bytes.ts';
 import type { Clock, Timespec } from '../base/clock.ts';
-import type { AddressSpace, Quota } from '../host/address-space.ts';
+import type { AddressSpace } from '../host/address-space.ts';
+import type { Quota } from '../host/file-pages.ts';
 import type { DirSink, DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
@@ -116,7 +117,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return OK;
   }
 
-  setattr(inode: MemoryInode, change: AttrChange, _caller: Caller): Errno {
+  setattr(inode: MemoryInode, change: AttrChange, caller: Caller): Errno {
     const { valid } = change;
     const now = this.#stamp();
     if ((valid & FATTR_SIZE) !== 0) {
@@ -125,10 +126,10 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
       inode.modified(now);
     }
     const isChown = (valid & (FATTR_UID | FATTR_GID)) !== 0;
+    if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
+    else if (isChown || (valid & FATTR_KILL_SUIDGID) !== 0) stripPrivileges(inode, caller);
     if ((valid & FATTR_UID) !== 0) inode.uid = change.uid;
     if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
-    if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
-    else if (isChown || (valid & FATTR_KILL_SUIDGID) !== 0) stripPrivileges(inode);
     if (isChown || (valid & FATTR_SIZE) !== 0) dropCapabilities(inode, this.#quota);
     if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
     if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
@@ -255,12 +256,12 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return count;
   }
 
-  write(inode: MemoryInode, pos: number, from: SegmentList, killSuidgid: boolean): Outcome {
+  write(inode: MemoryInode, pos: number, from: SegmentList, killSuidgid: boolean, caller?: Caller): Outcome {
     if (!isFile(inode)) return -EINVAL;
     const count = inode.space.write(pos, from);
     if (count <= 0) return count;
     inode.modified(this.#stamp());
-    if (killSuidgid) stripPrivileges(inode);
+    if (killSuidgid) stripPrivileges(inode, caller);
     dropCapabilities(inode, this.#quota);
     return count;
   }
@@ -270,7 +271,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const errno = fallocateSpace(inode.space, bits, pos, size);
     if (errno !== OK) return errno;
     inode.modified(this.#stamp());
-    if (caller.uid !== 0) stripPrivileges(inode);
+    if (caller.uid !== 0) stripPrivileges(inode, caller);
     dropCapabilities(inode, this.#quota);
     return OK;
   }

@@ -61,7 +61,7 @@ export interface FileSystem<N extends Inode = Inode> {
   /** Copies up to `size` bytes from `pos` into `into` (addresses in the host's memory); short only at end of file. */
   read(inode: N, pos: number, size: number, into: SegmentList): Outcome;
   /** Copies `from.size` bytes to `pos`, growing the file; fewer only when space ends in the middle. */
-  write(inode: N, pos: number, from: SegmentList, killSuidgid: boolean): Outcome;
+  write(inode: N, pos: number, from: SegmentList, killSuidgid: boolean, caller?: Caller): Outcome;
   /** `mode` is FALLOC_FL_* bits. */
   fallocate(inode: N, mode: number, pos: number, size: number, caller: Caller): Errno;
   /** SEEK_DATA or SEEK_HOLE: the position found, or −ENXIO. */

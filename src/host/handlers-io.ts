@@ -53,7 +53,7 @@ export function write(session: Session, call: Call, inode: Inode): Errno {
   const pos = positionOf(request, inode);
   if (!Number.isSafeInteger(pos + size)) return EFBIG;
   const killSuidgid = (WriteIn.write_flags.get(request, ARGS) & FUSE_WRITE_KILL_SUIDGID) !== 0;
-  const count = session.fs.write(inode, pos, call.dataIn, killSuidgid);
+  const count = session.fs.write(inode, pos, call.dataIn, killSuidgid, callerOf(session, call, 0));
   if (count < 0) return errnoOf(count);
   WriteOut.size.set(call.reply, OUT_HEADER_SIZE, count);
   return OK;
@@ -137,6 +137,7 @@ function copy(session: Session, call: Call, from: Inode): Outcome {
   const toPos = CopyFileRangeIn.off_out.get(request, ARGS);
   const size = CopyFileRangeIn.len.get(request, ARGS);
   if (from === to && fromPos < toPos + size && toPos < fromPos + size) return -EINVAL;
+  callerOf(session, call, 0);
   return copyRange(session, from, fromPos, to, toPos, Math.min(size, COPY_MAX));
 }
 
@@ -144,13 +145,14 @@ function copy(session: Session, call: Call, from: Inode): Outcome {
 function copyRange(session: Session, from: Inode, fromPos: number, to: Inode, toPos: number, size: number): Outcome {
   const { scratch } = session.host;
   if (scratch === undefined) return -ENOSYS;
+  const { caller } = session;
   const piece = new SegmentList();
   let done = 0;
   while (done < size) {
     const got = session.fs.read(from, fromPos + done, Math.min(size - done, scratch.size), scratch);
     if (got <= 0) return done > 0 ? done : got;
     slice(scratch, 0, piece, got);
-    const put = session.fs.write(to, toPos + done, piece, true);
+    const put = session.fs.write(to, toPos + done, piece, caller.uid !== 0, caller);
     if (put < 0) return done > 0 ? done : put;
     done += put;
     if (put < got) break;

@@ -1,6 +1,7 @@
 /** One 2 MiB chunk of a file that has pages or mappings: the host's record of a leaf table. */
-import type { AddressSpace } from './address-space.ts';
+
 import type { CpuSlot } from './cpu-slot.ts';
+import type { FilePages } from './file-pages.ts';
 
 /** A guest's range that maps a chunk. */
 export interface LeafMapping {
@@ -12,7 +13,7 @@ export interface LeafMapping {
 export class Leaf {
   /** Address of the table in shared memory. */
   readonly at: number;
-  readonly space: AddressSpace;
+  readonly pages: FilePages;
   /** Which 2 MiB of the file. */
   readonly chunk: number;
   /** Entries with a frame of their own. INVARIANT: equals the entries of the table whose frame is not the zero frame. */
@@ -24,9 +25,9 @@ export class Leaf {
   /** Fills and write-backs going on: the table must not be given back under them. */
   users = 0;
 
-  constructor(at: number, space: AddressSpace, chunk: number) {
+  constructor(at: number, pages: FilePages, chunk: number) {
     this.at = at;
-    this.space = space;
+    this.pages = pages;
     this.chunk = chunk;
   }
 

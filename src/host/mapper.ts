@@ -67,7 +67,7 @@ export class WindowMapper implements Mapper {
     if (mapping === undefined) return EFAULT;
     if (slot.faultWrite && !mapping.writable) return EACCES;
     const count = Math.min(slot.faultCount, PAGES_PER_RANGE - slot.faultPage);
-    const error = mapping.leaf.space.fault(mapping.leaf, slot.faultPage, count, slot.faultWrite);
+    const error = mapping.leaf.pages.fault(mapping.leaf, slot.faultPage, count, slot.faultWrite);
     if (error === OK && mapping.writable) mapping.leaf.mayBeDirty = true;
     return error;
   }
@@ -76,17 +76,17 @@ export class WindowMapper implements Mapper {
     for (let range = 0; range < this.#ranges.length; range++) {
       const entry = this.#cache.wasm.entryLoad(this.#entryAt(range)) >>> 0;
       const mapping = this.#ranges[range];
-      assert((entry & PMD_PRESENT) !== 0 === (mapping !== undefined), 'window table and mappings disagree');
+      assert(((entry & PMD_PRESENT) !== 0) === (mapping !== undefined), 'window table and mappings disagree');
       if (mapping === undefined) continue;
       assert(mapping.leaf.mappings.includes(mapping), 'a leaf does not know its mapping');
-      assert((entry & PMD_WRITE) !== 0 === mapping.writable, 'a mapping is writable in one place only');
+      assert(((entry & PMD_WRITE) !== 0) === mapping.writable, 'a mapping is writable in one place only');
     }
   }
 
   #map(inode: Inode, chunk: number, writable: boolean, range: number): Errno {
     const space = inode.space;
     assert(space !== undefined, 'only regular files are mapped');
-    const leaf = space.leafForMapping(chunk);
+    const leaf = space.pages.leafFor(chunk);
     if (leaf === undefined) return ENOMEM;
     const mapping: RangeMapping = { slot: this.#slot, range, writable, inode, leaf };
     const old = this.#ranges[range];
@@ -114,8 +114,8 @@ export class WindowMapper implements Mapper {
     leaf.mappings.splice(leaf.mappings.indexOf(old), 1);
     this.#cache.oweGrace();
     // What the guest stored reaches the backing before the mapping counts as removed.
-    if (old.writable) leaf.space.flushLeaf(leaf);
-    leaf.space.trim(leaf);
+    if (old.writable) leaf.pages.flushLeaf(leaf);
+    leaf.pages.trim(leaf);
     this.#holder.release(inode);
   }
 

@@ -23,7 +23,8 @@ import {
 import { assert } from '../base/assert.ts';
 import type { HostExports } from '../dax/exports.ts';
 import { OK } from '../wire/errno.ts';
-import { AddressSpace, type PageBacking, type Quota } from './address-space.ts';
+import { AddressSpace } from './address-space.ts';
+import type { FilePages, PageBacking, Quota } from './file-pages.ts';
 import type { GracePeriod } from './grace.ts';
 import { Leaf, type LeafMapping } from './leaf.ts';
 
@@ -107,11 +108,11 @@ export class PageCache {
     else this.#limbo.push({ frame, mappings: leaf.mappings.slice() });
   }
 
-  takeLeaf(space: AddressSpace, chunk: number): Leaf | undefined {
+  takeLeaf(pages: FilePages, chunk: number): Leaf | undefined {
     let at = this.wasm.leafTake(this.#pool) >>> 0;
     while (at === 0 && this.#makeRoom()) at = this.wasm.leafTake(this.#pool) >>> 0;
     if (at === 0) return undefined;
-    const leaf = new Leaf(at, space, chunk);
+    const leaf = new Leaf(at, pages, chunk);
     this.#leaves.set(at, leaf);
     return leaf;
   }
@@ -195,14 +196,14 @@ export class PageCache {
     const entry = this.wasm.entryLoad(entryAt) >>> 0;
     const page = (entryAt - leaf.at) / PTE_SIZE;
     // A pin that came after the pick: the guest either saw the page before it was hidden, or it is faulting now.
-    const kept = leaf.isPinned || ((entry & PTE_DIRTY) !== 0 && leaf.space.writeFrames(leaf, page, 1) !== OK);
+    const kept = leaf.isPinned || ((entry & PTE_DIRTY) !== 0 && leaf.pages.writeFrames(leaf, page, 1) !== OK);
     if (kept) {
       this.wasm.entrySet(entryAt, PTE_PRESENT);
       return false;
     }
-    leaf.space.dropEntry(leaf, page);
+    leaf.pages.dropEntry(leaf, page);
     this.giveFrame(entry & PTE_FRAME_MASK);
-    leaf.space.trim(leaf);
+    leaf.pages.trim(leaf);
     return true;
   }
 
@@ -226,7 +227,7 @@ export class PageCache {
         const owner = (this.wasm.frameOwner(this.#pool, frame) & FRAME_OWNER_MASK) >>> 0;
         assert(owner === entryAt, 'a frame is in two files, or in none');
         const pos = leaf.chunk * (PAGE_SIZE * 512) + (page << PAGE_SHIFT);
-        assert((entry & PTE_PRESENT) === 0 || pos < leaf.space.size || !leaf.space.isBacked, 'a page beyond the end');
+        assert((entry & PTE_PRESENT) === 0 || pos < leaf.pages.size || !leaf.pages.isBacked, 'a page beyond the end');
       }
       assert(resident === leaf.resident, 'resident count of a leaf is wrong');
       held += resident;

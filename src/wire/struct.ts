@@ -11,22 +11,22 @@ import { Bits64, I32, I64, Sat64, type Scalar, U8, U16, U32, U64, Words } from '
 /** What a row of a struct table may be: a scalar type, a run of scalars, a nested struct, or a flexible tail. */
 export type Row = ScalarRow | NestedRow | FlexibleRow;
 
-interface ScalarRow<F extends Scalar = Scalar> {
+export interface ScalarRow<F extends Scalar = Scalar> {
   readonly row: 'scalar';
   readonly size: number;
   readonly align: number;
   readonly make: (offset: number) => F;
 }
-interface NestedRow<R extends Rows = Rows> {
+export interface NestedRow<R extends Rows = Rows> {
   readonly row: 'nested';
   readonly name: string;
   readonly rows: R;
 }
-interface FlexibleRow {
+export interface FlexibleRow {
   readonly row: 'flexible';
   readonly elementSize: number;
 }
-type Rows = { readonly [field: string]: Row };
+export type Rows = { readonly [field: string]: Row };
 
 const scalar = <F extends Scalar>(size: number, make: (offset: number) => F): ScalarRow<F> => ({
   row: 'scalar',

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { PAGE_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { EACCES, EFAULT, ENOSPC, ENXIO } from '../../src/wire/errno.ts';
-import { FileBacking, pattern } from '../fakes/file-backing.ts';
+import { FileBacking, pattern, same } from '../fakes/file-backing.ts';
 import { createMappedWorld, FileInode, type MappedWorld } from '../fakes/mapped.ts';
 
 let world: MappedWorld;
@@ -31,7 +31,7 @@ describe('reading through the window', () => {
     const { inode, data } = file(300_000);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, false, 0);
     for (const [offset, size] of [[0, 1], [4095, 2], [5000, 100_000], [299_999, 1]] as const) {
-      expect(bytesOf(0, 0, offset, size)).toEqual(data.slice(offset, offset + size));
+      expect(same(bytesOf(0, 0, offset, size), data.slice(offset, offset + size))).toBe(true);
     }
     world.check();
   });
@@ -39,7 +39,7 @@ describe('reading through the window', () => {
   test('maps the chunk that was asked for, at the range that was named', () => {
     const { inode, data } = file(RANGE_SIZE + 9000);
     world.mappers[0]!.setup(inode, RANGE_SIZE, RANGE_SIZE, false, 3 * RANGE_SIZE);
-    expect(bytesOf(0, 3, 100, 8000)).toEqual(data.slice(RANGE_SIZE + 100, RANGE_SIZE + 8100));
+    expect(same(bytesOf(0, 3, 100, 8000), data.slice(RANGE_SIZE + 100, RANGE_SIZE + 8100))).toBe(true);
     expect(bytesOf(0, 2, 0, 10)).toBe(-ENXIO);
   });
 
@@ -67,7 +67,7 @@ describe('reading through the window', () => {
     const { inode, data } = file(50_000);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, false, 0);
     expect(world.windows[0]!.readTo(0, 1234, world.room, 40_000)).toBe(40_000);
-    expect(world.pageCache.bytes.slice(world.room, world.room + 40_000)).toEqual(data.slice(1234, 41_234));
+    expect(same(world.pageCache.bytes.slice(world.room, world.room + 40_000), data.slice(1234, 41_234))).toBe(true);
   });
 });
 
@@ -77,7 +77,7 @@ describe('storing through the window', () => {
     inode.space.resize(100_000);
     for (const mapper of world.mappers) mapper.setup(inode, 0, RANGE_SIZE, true, 0);
     world.windows[0]!.write(0, 4000, pattern(10_000), 0, 10_000);
-    expect(bytesOf(1, 0, 4000, 10_000)).toEqual(pattern(10_000));
+    expect(same(bytesOf(1, 0, 4000, 10_000), pattern(10_000))).toBe(true);
     world.windows[1]!.store(0, 8, 4, 0xcafebabe);
     expect(world.windows[0]!.load(0, 8, 4)).toBe(0xcafebabe);
     expect(inode.space.residentPages).toBe(4);
@@ -88,7 +88,7 @@ describe('storing through the window', () => {
     const { inode, data } = file(9000);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, false, 0);
     expect(world.windows[0]!.write(0, 0, pattern(4), 0, 4)).toBe(-EACCES);
-    expect(bytesOf(0, 0, 0, 9000)).toEqual(data);
+    expect(same(bytesOf(0, 0, 0, 9000), data)).toBe(true);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, true, 0);
     const faults = world.windows[0]!.faults;
     expect(world.windows[0]!.write(0, 0, pattern(4, 2), 0, 4)).toBe(4);
@@ -122,7 +122,7 @@ describe('storing through the window', () => {
     const inode = memoryFile();
     inode.space.resize(RANGE_SIZE);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, true, 0);
-    expect(bytesOf(0, 0, 0, 100_000)).toEqual(new Uint8Array(100_000));
+    expect(same(bytesOf(0, 0, 0, 100_000), new Uint8Array(100_000))).toBe(true);
     expect(inode.space.residentPages).toBe(0);
     world.windows[0]!.store(0, 50_000, 1, 7);
     expect(inode.space.residentPages).toBe(1);
@@ -135,7 +135,7 @@ describe('storing through the window', () => {
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, true, 0);
     expect(world.windows[0]!.write(0, 0, pattern(5 * PAGE_SIZE), 0, 5 * PAGE_SIZE)).toBe(2 * PAGE_SIZE);
     expect(world.windows[0]!.store(0, 3 * PAGE_SIZE, 1, 1)).toBe(-ENOSPC);
-    expect(bytesOf(0, 0, 0, 2 * PAGE_SIZE)).toEqual(pattern(5 * PAGE_SIZE).slice(0, 2 * PAGE_SIZE));
+    expect(same(bytesOf(0, 0, 0, 2 * PAGE_SIZE), pattern(5 * PAGE_SIZE).slice(0, 2 * PAGE_SIZE))).toBe(true);
   });
 
   test('atomic operations work on one word for all guests', () => {
@@ -155,7 +155,7 @@ describe('truncation', () => {
     bytesOf(0, 0, 0, 40_000);
     inode.space.resize(5000);
     expect(bytesOf(1, 0, 8192, 1)).toBe(-EFAULT);
-    expect(bytesOf(0, 0, 0, 5000)).toEqual(data.slice(0, 5000));
+    expect(same(bytesOf(0, 0, 0, 5000), data.slice(0, 5000))).toBe(true);
     inode.space.resize(40_000);
     world.check();
     const again = new Uint8Array(8192 - 5000);
@@ -181,10 +181,11 @@ describe('truncation', () => {
     expect(world.windows[0]!.pin(0, PAGE_SIZE, 16, false, views)).toBe(0);
     const free = world.pageCache.freeFrames;
     inode.space.resize(0);
-    expect(world.pageCache.freeFrames).toBe(free + 1);
+    // Pins are counted per range, so both pages wait.
+    expect(world.pageCache.freeFrames).toBe(free);
     expect(views[0]).toEqual(pattern(2 * PAGE_SIZE).slice(PAGE_SIZE, PAGE_SIZE + 16));
     world.pageCache.sweepLimbo();
-    expect(world.pageCache.freeFrames).toBe(free + 1);
+    expect(world.pageCache.freeFrames).toBe(free);
     world.windows[0]!.unpin(0, PAGE_SIZE, 16, false);
     world.pageCache.sweepLimbo();
     expect(world.pageCache.freeFrames).toBe(free + 2);
@@ -198,7 +199,7 @@ describe('views', () => {
     const views: Uint8Array[] = [];
     expect(world.windows[0]!.pin(0, 100, 500_000, true, views)).toBe(0);
     expect(views.length).toBe(1);
-    expect(views[0]).toEqual(data.slice(100, 500_100));
+    expect(same(views[0], data.slice(100, 500_100))).toBe(true);
     world.windows[0]!.store(0, 200, 1, 99);
     expect(views[0]![100]).toBe(99);
   });

@@ -118,14 +118,14 @@ export class DirWorld {
   /** What a guest's store through a DAX window does: the page becomes resident and dirty, the host hears nothing. */
   store(inode: DirInode, pos: number, text: string): void {
     const space = inode.space!;
-    const leaf = space.leafForMapping(Math.floor(pos / RANGE_SIZE))!;
+    const leaf = space.pages.leafFor(Math.floor(pos / RANGE_SIZE))!;
     const page = Math.floor((pos % RANGE_SIZE) / PAGE_SIZE);
     this.pages.pageCache.bytes.set(Buffer.from(text, 'latin1'), this.pages.room);
     for (let tries = 0; tries < 3; tries++) {
       leaf.mayBeDirty = true;
       const put = this.pages.wasm.leafWrite(leaf.at, pos % RANGE_SIZE, this.pages.room, text.length, 1);
       if (put === text.length) return;
-      check(space.fault(leaf, page, 1, true));
+      check(space.pages.fault(leaf, page, 1, true));
     }
     throw new Error('the page does not stay');
   }

@@ -1,5 +1,5 @@
 /** A backing for address spaces: a file that is an array, with calls recorded and failures on demand. */
-import type { PageBacking } from '../../src/host/address-space.ts';
+import type { PageBacking } from '../../src/host/file-pages.ts';
 
 export class FileBacking implements PageBacking {
   data: Uint8Array;
@@ -38,4 +38,9 @@ export function pattern(size: number, file = 1): Uint8Array {
   const data = new Uint8Array(size);
   for (let i = 0; i < size; i++) data[i] = (Math.imul((i >> 2) + 1, 0x9e3779b1 + file * 2) >>> (8 * (i & 3))) & 0xff;
   return data;
+}
+
+/** Compares bytes; toEqual on a megabyte takes seconds. */
+export function same(got: Uint8Array | number | undefined, wanted: Uint8Array): boolean {
+  return got instanceof Uint8Array && Buffer.from(got.buffer, got.byteOffset, got.length).equals(wanted);
 }

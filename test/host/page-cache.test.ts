@@ -3,7 +3,7 @@ import { PAGE_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
 import { EFBIG, EIO, ENOSPC, ENXIO } from '../../src/wire/errno.ts';
-import { FileBacking, pattern } from '../fakes/file-backing.ts';
+import { FileBacking, pattern, same } from '../fakes/file-backing.ts';
 import { createMappedWorld, FileInode, type MappedWorld } from '../fakes/mapped.ts';
 
 let world: MappedWorld;
@@ -32,11 +32,6 @@ function read(inode: FileInode, pos: number, size: number): Uint8Array {
 function write(inode: FileInode, pos: number, data: Uint8Array): number {
   world.pageCache.bytes.set(data, world.room);
   return inode.space.write(pos, segments([world.room, data.length]));
-}
-
-/** Compares bytes; toEqual on a megabyte takes seconds. */
-function same(got: Uint8Array, wanted: Uint8Array): boolean {
-  return Buffer.from(got.buffer, got.byteOffset, got.length).equals(wanted);
 }
 
 describe('a pool smaller than the files', () => {

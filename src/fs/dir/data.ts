@@ -9,7 +9,8 @@
  * Each change of our own is framed by `before` and `after`, so that it is not taken for somebody else's.
  */
 import { type BigIntStats, constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
-import type { AddressSpace, PageBacking } from '../../host/address-space.ts';
+import type { AddressSpace } from '../../host/address-space.ts';
+import type { PageBacking } from '../../host/file-pages.ts';
 import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';

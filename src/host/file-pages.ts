@@ -1,0 +1,366 @@
+/**
+ * Which page of a file is in which frame, and how pages come and go: filled from a backing or made as holes are stored to,
+ * shown to guests through leaf tables, written back, taken away.
+ *
+ * A page is taken in three steps: its entry is hidden, a grace period passes, and only then the frame is written or reused.
+ * INVARIANT: no entry is present at or beyond the end of the file.
+ */
+import {
+  PAGE_SIZE,
+  PAGES_PER_RANGE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_FRAME_MASK,
+  PTE_PRESENT,
+  PTE_SIZE,
+  PTE_ZERO,
+  RANGE_SIZE,
+} from '../../assembly/layout.ts';
+import { assert } from '../base/assert.ts';
+import { EFAULT, EIO, ENOMEM, ENOSPC, type Errno, OK } from '../wire/errno.ts';
+import type { Leaf } from './leaf.ts';
+import type { PageCache } from './page-cache.ts';
+
+/** Where the bytes of a backed file live. */
+export interface PageBacking {
+  /** Copies `size` bytes of the file from `pos` to address `at` of the host's memory. Returns how many there were, or −errno. */
+  read(pos: number, at: number, size: number): number;
+  /** Copies `size` bytes from address `at` into the file at `pos`. Returns `size` or −errno. */
+  write(pos: number, at: number, size: number): number;
+}
+
+/** How many pages the files of one file system may have in all (memory: the frames *are* the file). */
+export interface Quota {
+  readonly limitPages: number;
+  usedPages: number;
+}
+
+/** Pages filled around a fault: 64 KiB, as the kernel's fault-around. */
+const FAULT_AROUND_PAGES = 16;
+
+export class FilePages {
+  /** File size in bytes (i_size). Owner: AddressSpace. */
+  size: number;
+  /** Pages that have a frame of their own. */
+  residentPages = 0;
+  readonly cache: PageCache;
+  readonly chunks = new Map<number, Leaf>();
+  readonly #backing: PageBacking | undefined;
+  readonly #quota: Quota | undefined;
+  /** The first write-back error since the last flush that reported one. */
+  #error: Errno = OK;
+
+  constructor(cache: PageCache, backing: PageBacking | undefined, quota: Quota | undefined, size: number) {
+    assert((backing === undefined) !== (quota === undefined), 'a file has a backing or a quota');
+    this.cache = cache;
+    this.#backing = backing;
+    this.#quota = quota;
+    this.size = size;
+  }
+
+  get isBacked(): boolean {
+    return this.#backing !== undefined;
+  }
+
+  /** Pages the quota still allows. */
+  get quotaLeft(): number {
+    const quota = this.#quota;
+    return quota === undefined ? Number.POSITIVE_INFINITY : quota.limitPages - quota.usedPages;
+  }
+
+  /** A guest touched pages that are not present (or stored to a hole): makes at least the first one present. */
+  fault(leaf: Leaf, page: number, count: number, write: boolean): Errno {
+    this.cache.counts.faults++;
+    const pos = leaf.chunk * RANGE_SIZE + page * PAGE_SIZE;
+    if (pos >= this.size) return EFAULT;
+    const inFile = Math.ceil((this.size - pos) / PAGE_SIZE);
+    const limit = Math.min(PAGES_PER_RANGE - page, inFile);
+    if (this.#backing !== undefined) return this.fill(leaf, page, Math.min(limit, Math.max(count, FAULT_AROUND_PAGES)));
+    const wanted = Math.min(limit, Math.max(1, count));
+    for (let i = 0; i < wanted; i++) {
+      if (write ? this.materialize(leaf, page + i, true) === 0 : !this.#showHole(leaf, page + i)) {
+        return i > 0 ? OK : ENOSPC;
+      }
+    }
+    return OK;
+  }
+
+  /** Writes dirty pages to the backing; reports the first error since the last flush, once. */
+  flush(): Errno {
+    for (const leaf of this.chunks.values()) if (leaf.mayBeDirty) this.flushLeaf(leaf);
+    const error = this.#error;
+    this.#error = OK;
+    return error;
+  }
+
+  /** Whether a guest may have stored into pages that the backing does not have yet. */
+  get mayBeDirty(): boolean {
+    if (this.#backing === undefined) return false;
+    for (const leaf of this.chunks.values()) if (leaf.mayBeDirty) return true;
+    return false;
+  }
+
+  /** Writes back the dirty pages of one leaf: clear DIRTY, wait for the guests that saw it set, then write. */
+  flushLeaf(leaf: Leaf): void {
+    const cache = this.cache;
+    const wasm = cache.wasm;
+    leaf.mayBeDirty = leaf.isMappedWritable;
+    if (this.#backing === undefined) return;
+    const pages: number[] = [];
+    for (let page = wasm.leafFind(leaf.at, 0, PTE_DIRTY); page < PAGES_PER_RANGE; ) {
+      pages.push(page);
+      wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_DIRTY);
+      page = wasm.leafFind(leaf.at, page + 1, PTE_DIRTY);
+    }
+    if (pages.length === 0) return;
+    leaf.users++;
+    cache.waitForLeaf(leaf);
+    // Stores through a view leave no trace in the entry: what is pinned writable stays dirty.
+    const stillDirty = leaf.isPinnedWritable;
+    for (let i = 0; i < pages.length; ) {
+      const first = pages[i] as number;
+      let count = 1;
+      while (pages[i + count] === first + count) count++;
+      const failed = this.writeFrames(leaf, first, count);
+      if (failed !== OK || stillDirty) this.#markDirty(leaf, first, count);
+      i += count;
+    }
+    leaf.users--;
+  }
+
+  /** Drops all clean pages that no view pins, because the backing changed behind us. */
+  invalidate(): void {
+    for (const leaf of [...this.chunks.values()]) {
+      const wasm = this.cache.wasm;
+      for (let page = wasm.leafFind(leaf.at, 0, PTE_PRESENT); page < PAGES_PER_RANGE; ) {
+        wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+        page = wasm.leafFind(leaf.at, page + 1, PTE_PRESENT);
+      }
+      this.cache.waitForLeaf(leaf);
+      const pinned = leaf.isPinned;
+      for (let page = 0; page < PAGES_PER_RANGE; page++) {
+        const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
+        if (entry === 0) continue;
+        if (pinned || (entry & PTE_DIRTY) !== 0) wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+        else this.#release(leaf, page, entry);
+      }
+      this.trim(leaf);
+    }
+  }
+
+  hasFrame(page: number): boolean {
+    const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
+    if (leaf === undefined) return false;
+    const entry = this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
+    return (entry & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT;
+  }
+
+  /** Gives a page of a memory file its own frame. Returns the frame's address, 0 = no space. */
+  materialize(leaf: Leaf, page: number, zeroed: boolean): number {
+    const entryAt = leaf.at + page * PTE_SIZE;
+    const wasm = this.cache.wasm;
+    const entry = wasm.entryLoad(entryAt) >>> 0;
+    if ((entry & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT) return (entry & PTE_FRAME_MASK) >>> 0;
+    if (this.#isReserved(entry)) {
+      wasm.entrySet(entryAt, PTE_PRESENT);
+      return (entry & PTE_FRAME_MASK) >>> 0;
+    }
+    const quota = this.#quota;
+    assert(quota !== undefined, 'a backed page is filled, not materialised');
+    if (quota.usedPages >= quota.limitPages) return 0;
+    leaf.users++;
+    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
+    const frame = this.cache.takeFrame(wish, entryAt, true);
+    leaf.users--;
+    if (frame === 0) return 0;
+    if (zeroed) wasm.fill(frame, PAGE_SIZE);
+    quota.usedPages++;
+    // ORDER: as in #fillRun. A guest that still reads the page of zeros reads what was there before.
+    wasm.entryStore(entryAt, frame | PTE_PRESENT | PTE_ACCESSED);
+    leaf.resident++;
+    this.residentPages++;
+    return frame;
+  }
+
+  /** Reads the missing pages among [page, page + count) from the backing. EFAULT: the backing ends before the first. */
+  fill(leaf: Leaf, page: number, count: number): Errno {
+    const wasm = this.cache.wasm;
+    const inFile = Math.ceil((this.size - leaf.chunk * RANGE_SIZE) / PAGE_SIZE);
+    const end = Math.min(page + count, inFile, PAGES_PER_RANGE);
+    let failed: Errno = page < end ? OK : EFAULT;
+    leaf.users++;
+    for (let at = page; at < end && failed === OK; ) {
+      if ((wasm.entryLoad(leaf.at + at * PTE_SIZE) & PTE_PRESENT) !== 0) {
+        at++;
+        continue;
+      }
+      // Only the first run may evict: a fill larger than the pool would otherwise evict what it has just read, for ever.
+      if (at > page && this.cache.freeFrames === 0) break;
+      const filled = this.#fillRun(leaf, at, end);
+      if (filled > 0) at += filled;
+      else if (at > page) break;
+      else failed = -filled as Errno;
+    }
+    leaf.users--;
+    return failed;
+  }
+
+  leafFor(chunk: number): Leaf | undefined {
+    const known = this.chunks.get(chunk);
+    if (known !== undefined) return known;
+    const leaf = this.cache.takeLeaf(this, chunk);
+    if (leaf !== undefined) this.chunks.set(chunk, leaf);
+    return leaf;
+  }
+
+  /** Zeroes [from, end) within the pages that have frames. */
+  zero(from: number, end: number): void {
+    for (let pos = from; pos < end; ) {
+      const page = Math.floor(pos / PAGE_SIZE);
+      const n = Math.min(end - pos, (page + 1) * PAGE_SIZE - pos);
+      const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
+      if (leaf === undefined) {
+        pos = Math.min(end, (Math.floor(pos / RANGE_SIZE) + 1) * RANGE_SIZE);
+        continue;
+      }
+      if (this.hasFrame(page)) {
+        const inLeaf = page % PAGES_PER_RANGE;
+        this.cache.wasm.fill(this.#frameOf(leaf, inLeaf) + (pos % PAGE_SIZE), n);
+      }
+      pos += n;
+    }
+  }
+
+  /** Takes pages [first, end) away: hide, wait, release. */
+  drop(first: number, end: number): void {
+    const wasm = this.cache.wasm;
+    for (const leaf of [...this.chunks.values()]) {
+      const base = leaf.chunk * PAGES_PER_RANGE;
+      const from = Math.max(0, first - base);
+      const to = Math.min(PAGES_PER_RANGE, end - base);
+      if (from >= to) continue;
+      for (let page = from; page < to; page++) wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+      this.cache.waitForLeaf(leaf);
+      for (let page = from; page < to; page++) {
+        const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
+        if (entry !== 0) this.#release(leaf, page, entry);
+      }
+      this.trim(leaf);
+    }
+  }
+
+  endOfChunks(): number {
+    let end = 0;
+    for (const chunk of this.chunks.keys()) end = Math.max(end, (chunk + 1) * RANGE_SIZE);
+    return end;
+  }
+
+  /** Writes `count` pages of a leaf from their frames to the backing, in runs of neighbouring frames. */
+  writeFrames(leaf: Leaf, page: number, count: number): Errno {
+    const backing = this.#backing;
+    if (backing === undefined) return OK;
+    for (let done = 0; done < count; ) {
+      const frame = this.#frameOf(leaf, page + done);
+      let run = 1;
+      while (done + run < count && this.#frameOf(leaf, page + done + run) === frame + run * PAGE_SIZE) run++;
+      const pos = leaf.chunk * RANGE_SIZE + (page + done) * PAGE_SIZE;
+      const size = Math.min(run * PAGE_SIZE, this.size - pos);
+      const wrote = size > 0 ? backing.write(pos, frame, size) : 0;
+      if (size > 0 && wrote !== size) {
+        const error = (wrote < 0 ? -wrote : EIO) as Errno;
+        if (this.#error === OK) this.#error = error;
+        leaf.mayBeDirty = true;
+        return error;
+      }
+      this.cache.counts.writtenBackPages += run;
+      done += run;
+    }
+    return OK;
+  }
+
+  /** Forgets the entry of an evicted page. */
+  dropEntry(leaf: Leaf, page: number): void {
+    // ORDER: the entry was hidden and a grace period has passed; from here on the frame is not this file's.
+    this.cache.wasm.entryStore(leaf.at + page * PTE_SIZE, 0);
+    leaf.resident--;
+    this.residentPages--;
+  }
+
+  /** Gives the leaf table back if nothing needs it any more. */
+  trim(leaf: Leaf): void {
+    if (leaf.resident > 0 || leaf.mappings.length > 0 || leaf.users > 0) return;
+    if (this.chunks.get(leaf.chunk) !== leaf) return;
+    this.chunks.delete(leaf.chunk);
+    this.cache.giveLeaf(leaf);
+  }
+
+  /** Fills one run of missing pages that got neighbouring frames. Returns the pages filled, or −errno. */
+  #fillRun(leaf: Leaf, page: number, end: number): number {
+    const cache = this.cache;
+    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
+    const frame = cache.takeFrame(wish, leaf.at + page * PTE_SIZE, false);
+    if (frame === 0) return -ENOMEM;
+    let count = 1;
+    while (page + count < end && (cache.wasm.entryLoad(leaf.at + (page + count) * PTE_SIZE) & PTE_PRESENT) === 0) {
+      const next =
+        cache.freeFrames > 0
+          ? cache.takeFrame(frame + count * PAGE_SIZE, leaf.at + (page + count) * PTE_SIZE, false)
+          : 0;
+      if (next === 0) break;
+      if (next !== frame + count * PAGE_SIZE) {
+        cache.giveFrame(next);
+        break;
+      }
+      count++;
+    }
+    const got = this.#backing?.read(leaf.chunk * RANGE_SIZE + page * PAGE_SIZE, frame, count * PAGE_SIZE) ?? 0;
+    const filled = got < 0 ? 0 : Math.ceil(got / PAGE_SIZE);
+    for (let i = filled; i < count; i++) cache.giveFrame(frame + i * PAGE_SIZE);
+    if (filled === 0) return got < 0 ? got : -EFAULT;
+    cache.wasm.fill(frame + got, filled * PAGE_SIZE - got);
+    for (let i = 0; i < filled; i++) {
+      // ORDER: the frame's bytes are complete before the entry shows it.
+      cache.wasm.entryStore(leaf.at + (page + i) * PTE_SIZE, (frame + i * PAGE_SIZE) | PTE_PRESENT | PTE_ACCESSED);
+    }
+    leaf.resident += filled;
+    this.residentPages += filled;
+    cache.counts.filledPages += filled;
+    return filled;
+  }
+
+  /** Lets a guest read a hole: the shared page of zeros. */
+  #showHole(leaf: Leaf, page: number): boolean {
+    const entryAt = leaf.at + page * PTE_SIZE;
+    const entry = this.cache.wasm.entryLoad(entryAt) >>> 0;
+    if (this.#isReserved(entry)) this.cache.wasm.entrySet(entryAt, PTE_PRESENT);
+    else if ((entry & PTE_PRESENT) === 0) {
+      this.cache.wasm.entryStore(entryAt, this.cache.zeroFrame | PTE_PRESENT | PTE_ZERO);
+    }
+    return true;
+  }
+
+  /** A page allocated beyond the end of the file: it has a zeroed frame that nobody may see yet. */
+  #isReserved(entry: number): boolean {
+    return (entry & (PTE_PRESENT | PTE_ZERO)) === 0 && (entry & PTE_FRAME_MASK) !== 0;
+  }
+
+  #frameOf(leaf: Leaf, page: number): number {
+    return (this.cache.wasm.entryLoad(leaf.at + page * PTE_SIZE) & PTE_FRAME_MASK) >>> 0;
+  }
+
+  #markDirty(leaf: Leaf, page: number, count: number): void {
+    leaf.mayBeDirty = true;
+    for (let i = 0; i < count; i++) this.cache.wasm.entrySet(leaf.at + (page + i) * PTE_SIZE, PTE_DIRTY);
+  }
+
+  /** The page is hidden and a grace period has passed: its frame goes back. */
+  #release(leaf: Leaf, page: number, entry: number): void {
+    if ((entry & PTE_ZERO) !== 0) {
+      this.cache.wasm.entryStore(leaf.at + page * PTE_SIZE, 0);
+      return;
+    }
+    this.dropEntry(leaf, page);
+    if (this.#quota !== undefined) this.#quota.usedPages--;
+    this.cache.giveFrameWhenUnpinned((entry & PTE_FRAME_MASK) >>> 0, leaf);
+  }
+}
