@@ -14,9 +14,9 @@ export const GUESTS = 4;
 /** Steps of each guest's write phase. */
 export const STEPS = 200;
 /** Files of the read phase: small ones, and a last one that spans several 2 MiB ranges. */
-export const DATA_FILES = 24;
+const DATA_FILES = 24;
 /** Rounds of one timed reading. */
-export const ROUNDS = 3;
+const ROUNDS = 3;
 const LARGE_SIZE = 5 * 1024 * 1024 + 123;
 const BUFFER_SIZE = 128 * 1024;
 const DISTURB_STEPS = 1_000_000;

@@ -1,6 +1,7 @@
 /**
- * The guest's channel over a virtio-fs device: one synchronous request at a time on a request queue, posted ones (FORGET
- * on hiprio, RELEASE on the request queue) whose buffers come back whenever the host is done with them.
+ * The guest's channel over a virtio-fs device: one synchronous request at a time on a request queue, posted ones
+ * (FORGET on hiprio, RELEASE on the request queue) whose buffers come back whenever the host is done with them. What
+ * finds its ring full is parked, in order, until completions make room.
  *
  * The reply is checked as Linux ≥ 7.1 does: at least a header, `used.len` = `out.len`, `unique` as sent; else EIO.
  * SPEC: virtio 1.3, 5.11.6.2: FORGET, INTERRUPT and BATCH_FORGET only on hiprio, everything else on request queues.
@@ -10,6 +11,7 @@ import type { Doorbell } from '../base/doorbell.ts';
 import { SegmentList } from '../virtio/chain.ts';
 import type { DriverQueue } from '../virtio/driver.ts';
 import type { VirtioDriver } from '../virtio/negotiate.ts';
+import { ParkedQueue } from '../virtio/parked.ts';
 import { EIO, ENOTCONN, type Errno, OK } from '../wire/errno.ts';
 import { InHeader, OutHeader } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
@@ -61,6 +63,9 @@ export class VirtioChannel implements Channel {
   readonly #readable = new SegmentList();
   readonly #writable = new SegmentList();
   readonly #freePosts: number[] = [];
+  /** Posted requests that found their ring full, in order. */
+  readonly #parked = new ParkedQueue();
+  readonly #parkedHiprio = new ParkedQueue();
   #unique = 0;
   #isAnswered = false;
   #usedLength = 0;
@@ -91,14 +96,8 @@ export class VirtioChannel implements Channel {
     this.received = 0;
     if (this.#isGone()) return ENOTCONN;
     this.#writeHeader(this.#options.requestAt, request.argSize + request.dataInSize);
-    this.#readable.clear();
-    this.#readable.push(this.#options.requestAt, IN_HEADER_SIZE + request.argSize);
-    this.#readable.push(request.dataIn, request.dataInSize);
-    this.#writable.clear();
-    this.#writable.push(this.#options.requestAt + REPLY_AT, OUT_HEADER_SIZE + request.replySize);
-    this.#writable.push(request.dataOut, request.dataOutSize);
     this.#isAnswered = false;
-    if (!this.#submit(this.#queue, CALL_TOKEN)) return ENOTCONN;
+    if (!this.#submitCall()) return ENOTCONN;
     if (!this.#waitForAnswer()) return ENOTCONN;
     return this.#checkReply();
   }
@@ -109,19 +108,20 @@ export class VirtioChannel implements Channel {
     assert(request.argSize <= POST_ROOM - IN_HEADER_SIZE, 'a posted request is small');
     const post = this.#takePost();
     if (post === 0) return;
-    const at = this.#options.requestAt + POSTS_AT + (post - 1) * POST_STRIDE;
+    const at = this.#postAt(post);
     this.bytes.copyWithin(at + IN_HEADER_SIZE, this.args, this.args + request.argSize);
     this.#writeHeader(at, request.argSize);
-    this.#readable.clear();
-    this.#readable.push(at, IN_HEADER_SIZE + request.argSize);
-    this.#writable.clear();
-    const isHiprio = isHighPriority(request.opcode);
-    if (!isHiprio) this.#writable.push(at + POST_ROOM, OUT_HEADER_SIZE);
-    this.#submit(isHiprio ? this.#hiprio : this.#queue, post);
+    this.counts.requests++;
+    const queue = isHighPriority(request.opcode) ? this.#hiprio : this.#queue;
+    const parked = queue === this.#hiprio ? this.#parkedHiprio : this.#parked;
+    // Nobody overtakes what is parked: not even when there is room again.
+    if (parked.count > 0 || !this.#addPost(queue, post)) parked.push(post);
+    this.#publish(queue);
   }
 
   drain(): void {
-    while (this.#hiprio.inFlight + this.#queue.inFlight > 0 && this.#waitOnce(this.#hiprio, this.#queue));
+    const isBusy = () => this.#hiprio.inFlight + this.#queue.inFlight + this.#parkedHiprio.count + this.#parked.count > 0;
+    while (isBusy() && this.#waitOnce(this.#hiprio, this.#queue));
   }
 
   close(): void {
@@ -145,15 +145,50 @@ export class VirtioChannel implements Channel {
     InHeader.padding.set(view, at, 0);
   }
 
-  /** Adds what the lists name; a full ring parks the request here until something comes back. */
-  #submit(queue: DriverQueue, token: number): boolean {
+  /** Adds the call; while posted requests are parked, or the ring is full, it waits its turn here. */
+  #submitCall(): boolean {
     this.counts.requests++;
-    while (!queue.add(this.#readable, this.#writable, token)) if (!this.#waitOnce(queue, queue)) return false;
-    if (queue.publish()) {
-      this.counts.kicks++;
-      this.#options.driver.kick.ring();
-    }
+    while (this.#parked.count > 0 || !this.#addCall()) if (!this.#waitOnce(this.#queue, this.#queue)) return false;
+    this.#publish(this.#queue);
     return true;
+  }
+
+  #addCall(): boolean {
+    const { request } = this;
+    this.#readable.clear();
+    this.#readable.push(this.#options.requestAt, IN_HEADER_SIZE + request.argSize);
+    this.#readable.push(request.dataIn, request.dataInSize);
+    this.#writable.clear();
+    this.#writable.push(this.#options.requestAt + REPLY_AT, OUT_HEADER_SIZE + request.replySize);
+    this.#writable.push(request.dataOut, request.dataOutSize);
+    return this.#queue.add(this.#readable, this.#writable, CALL_TOKEN);
+  }
+
+  /** Adds a posted request that lies in its buffer; its own header says how long it is. */
+  #addPost(queue: DriverQueue, post: number): boolean {
+    const at = this.#postAt(post);
+    this.#readable.clear();
+    this.#readable.push(at, InHeader.len.get(this.view, at));
+    this.#writable.clear();
+    if (queue !== this.#hiprio) this.#writable.push(at + POST_ROOM, OUT_HEADER_SIZE);
+    return queue.add(this.#readable, this.#writable, post);
+  }
+
+  #postAt(post: number): number {
+    return this.#options.requestAt + POSTS_AT + (post - 1) * POST_STRIDE;
+  }
+
+  #publish(queue: DriverQueue): void {
+    if (!queue.publish()) return;
+    this.counts.kicks++;
+    this.#options.driver.kick.ring();
+  }
+
+  /** Completions made room: what is parked goes first. */
+  #unpark(queue: DriverQueue): void {
+    const parked = queue === this.#hiprio ? this.#parkedHiprio : this.#parked;
+    while (parked.count > 0 && this.#addPost(queue, parked.first())) parked.shift();
+    this.#publish(queue);
   }
 
   #waitForAnswer(): boolean {
@@ -192,6 +227,7 @@ export class VirtioChannel implements Channel {
       }
       count++;
     }
+    if (count > 0) this.#unpark(queue);
     return count;
   }
 
