@@ -1,12 +1,13 @@
 /**
  * A guest's access to its window: range entry → the file's leaf table → frame, then bytes.
  *
- * An access is a critical section: the cpu's epoch is odd while it lasts. Entries are read inside it and nothing read is
- * used after it, so the host may take a frame away once it has cleared PRESENT and seen every epoch move on.
+ * An access is a critical section: the cpu's epoch is odd while it lasts. Entries are read inside it and nothing read
+ * is used after it, so the host may take a frame away once it has cleared PRESENT and seen every epoch move on.
  * `status` tells after each call how it went; on STATUS_FAULT, `faultPage` is the page (within the range) to ask for.
  */
 import {
   CPU_EPOCH,
+  CPU_GENERATION,
   PAGE_SHIFT,
   PAGE_SIZE,
   PIN_ONE,
@@ -19,6 +20,7 @@ import {
   PTE_FRAME_MASK,
   PTE_PRESENT,
   PTE_ZERO,
+  STATUS_DETACHED,
   STATUS_FAULT,
   STATUS_NOT_MAPPED,
   STATUS_OK,
@@ -28,6 +30,7 @@ import {
 let status: i32 = 0;
 let faultPage: u32 = 0;
 let runSize: u32 = 0;
+let generation: u32 = 0;
 
 /** STATUS_* of the last access of this instance. */
 export function lastStatus(): i32 {
@@ -44,11 +47,29 @@ export function lastRunSize(): u32 {
   return runSize;
 }
 
-// SAFETY: cpu is this worker's own struct.
-export function enter(cpu: u32): void {
+/** Says which guest of the slot this instance is; see CPU_GENERATION. */
+export function bind(generationNow: u32): void {
+  generation = generationNow;
+}
+
+/**
+ * Enters an access. Returns false, outside, when the slot was taken from this worker: in a browser a terminated worker
+ * may run on for seconds, and must not touch what is another guest's by then.
+ */
+function enter(cpu: u32): bool {
+  // SAFETY: cpu is this worker's own struct.
+  if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
   // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
   // which clears an entry and then loads the epoch: one of the two sees the other.
   atomic.store<u32>(cpu + CPU_EPOCH, load<u32>(cpu + CPU_EPOCH) + 1);
+  if (atomic.load<u32>(cpu + CPU_GENERATION) === generation) return true;
+  leave(cpu);
+  return detached();
+}
+
+function detached(): bool {
+  status = STATUS_DETACHED;
+  return false;
 }
 
 // SAFETY: as enter.
@@ -69,7 +90,7 @@ function resolve(pmdAt: u32, offset: u32, write: bool): u32 {
   if (write) {
     if ((entry & PTE_ZERO) !== 0) return fail(STATUS_FAULT, offset);
     const used = PTE_DIRTY | PTE_ACCESSED;
-    // DIRTY is set before the bytes change: whoever clears it and then waits for our epoch writes the new bytes.
+    // ORDER: DIRTY is set before the bytes change: whoever clears it and then waits for our epoch writes the new bytes.
     if ((entry & used) !== used) atomic.or<u32>(entryAt, used);
   } else if ((entry & PTE_ACCESSED) === 0) {
     atomic.or<u32>(entryAt, PTE_ACCESSED);
@@ -99,7 +120,7 @@ function extend(pmdAt: u32, offset: u32, size: u32, address: u32, write: bool): 
 /** Copies out of the window: bytes [offset, offset + size) of the range to `target`. Returns the bytes copied. */
 export function copyOut(cpu: u32, pmdAt: u32, offset: u32, target: u32, size: u32): u32 {
   // SAFETY: offset + size ≤ 2 MiB, target + size in memory: checked by window.ts.
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   let done: u32 = 0;
   while (done < size) {
     const address = resolve(pmdAt, offset + done, false);
@@ -116,7 +137,7 @@ export function copyOut(cpu: u32, pmdAt: u32, offset: u32, target: u32, size: u3
 /** Copies into the window. Returns the bytes copied. */
 export function copyIn(cpu: u32, pmdAt: u32, offset: u32, source: u32, size: u32): u32 {
   // SAFETY: as copyOut.
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   let done: u32 = 0;
   while (done < size) {
     const address = resolve(pmdAt, offset + done, true);
@@ -131,11 +152,12 @@ export function copyIn(cpu: u32, pmdAt: u32, offset: u32, source: u32, size: u32
 }
 
 /**
- * Enters an access and stays in it: returns the address of a run of at most `size` bytes (lastRunSize tells how many) for
- * JavaScript to copy, which must then call `leave`. Returns 0, outside of the access, when the first page is missing.
+ * Enters an access and stays in it: returns the address of a run of at most `size` bytes (lastRunSize tells how many)
+ * for JavaScript to copy, which must then call `leave`. Returns 0, outside of the access, when the first page is
+ * missing.
  */
 export function runBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bool): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, write);
   if (address === 0) {
     leave(cpu);
@@ -148,7 +170,7 @@ export function runBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bo
 
 // SAFETY (all loads and stores below): resolve returned an address inside a frame; the caller aligned the offset.
 export function loadU8(cpu: u32, pmdAt: u32, offset: u32): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, false);
   const value = address === 0 ? 0 : done32(load<u8>(address));
   leave(cpu);
@@ -156,7 +178,7 @@ export function loadU8(cpu: u32, pmdAt: u32, offset: u32): u32 {
 }
 
 export function loadU16(cpu: u32, pmdAt: u32, offset: u32): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, false);
   const value = address === 0 ? 0 : done32(load<u16>(address));
   leave(cpu);
@@ -164,7 +186,7 @@ export function loadU16(cpu: u32, pmdAt: u32, offset: u32): u32 {
 }
 
 export function loadU32(cpu: u32, pmdAt: u32, offset: u32): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, false);
   const value = address === 0 ? 0 : done32(atomic.load<u32>(address));
   leave(cpu);
@@ -172,7 +194,7 @@ export function loadU32(cpu: u32, pmdAt: u32, offset: u32): u32 {
 }
 
 export function loadF64(cpu: u32, pmdAt: u32, offset: u32): f64 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, false);
   let value: f64 = 0;
   if (address !== 0) {
@@ -189,7 +211,7 @@ function done32(value: u32): u32 {
 }
 
 export function storeU8(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
-  enter(cpu);
+  if (!enter(cpu)) return;
   const address = resolve(pmdAt, offset, true);
   if (address !== 0) {
     store<u8>(address, value);
@@ -199,7 +221,7 @@ export function storeU8(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
 }
 
 export function storeU16(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
-  enter(cpu);
+  if (!enter(cpu)) return;
   const address = resolve(pmdAt, offset, true);
   if (address !== 0) {
     store<u16>(address, value);
@@ -209,7 +231,7 @@ export function storeU16(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
 }
 
 export function storeU32(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
-  enter(cpu);
+  if (!enter(cpu)) return;
   const address = resolve(pmdAt, offset, true);
   if (address !== 0) {
     // ORDER: a 32-bit store of a program is sequentially consistent, so that programs can build protocols on it.
@@ -220,7 +242,7 @@ export function storeU32(cpu: u32, pmdAt: u32, offset: u32, value: u32): void {
 }
 
 export function storeF64(cpu: u32, pmdAt: u32, offset: u32, value: f64): void {
-  enter(cpu);
+  if (!enter(cpu)) return;
   const address = resolve(pmdAt, offset, true);
   if (address !== 0) {
     store<f64>(address, value);
@@ -230,16 +252,18 @@ export function storeF64(cpu: u32, pmdAt: u32, offset: u32, value: f64): void {
 }
 
 export function compareExchange32(cpu: u32, pmdAt: u32, offset: u32, expected: u32, value: u32): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, true);
+  // ORDER: sequentially consistent, for the protocols of programs.
   const old = address === 0 ? 0 : done32(atomic.cmpxchg<u32>(address, expected, value));
   leave(cpu);
   return old;
 }
 
 export function add32(cpu: u32, pmdAt: u32, offset: u32, value: u32): u32 {
-  enter(cpu);
+  if (!enter(cpu)) return 0;
   const address = resolve(pmdAt, offset, true);
+  // ORDER: as above.
   const old = address === 0 ? 0 : done32(atomic.add<u32>(address, value));
   leave(cpu);
   return old;

@@ -1,5 +1,14 @@
 /** The host's hands on page table and window entries: every change is one atomic operation that all guests see. */
-import { PAGE_SHIFT, PAGE_SIZE, PAGES_PER_RANGE, PTE_ACCESSED, PTE_DIRTY, PTE_FRAME_MASK, PTE_PRESENT, PTE_ZERO } from './layout';
+import {
+  PAGE_SHIFT,
+  PAGE_SIZE,
+  PAGES_PER_RANGE,
+  PTE_ACCESSED,
+  PTE_DIRTY,
+  PTE_FRAME_MASK,
+  PTE_PRESENT,
+  PTE_ZERO,
+} from './layout';
 
 // SAFETY: callers pass the address of an entry of a live leaf or window table.
 export function entryLoad(at: u32): u32 {
@@ -21,6 +30,7 @@ export function entryClear(at: u32, bits: u32): u32 {
 
 // SAFETY: as entryLoad.
 export function entrySet(at: u32, bits: u32): u32 {
+  // ORDER: shows a page again, or marks it; whatever the bits are about was done before.
   return atomic.or<u32>(at, bits);
 }
 
@@ -48,8 +58,8 @@ export function leafRun(leaf: u32, page: u32, limit: u32): u32 {
 }
 
 /**
- * Copies up to `size` bytes from `offset` of a chunk to `target`; stops at the first page that is not present. Host only:
- * the host takes no frame away while it copies, so no epoch is needed. Returns the bytes copied.
+ * Copies up to `size` bytes from `offset` of a chunk to `target`; stops at the first page that is not present. Host
+ * only: the host takes no frame away while it copies, so no epoch is needed. Returns the bytes copied.
  */
 export function leafRead(leaf: u32, offset: u32, target: u32, size: u32): u32 {
   // SAFETY: offset + size ≤ 2 MiB and target + size lies in memory: checked by the caller.
@@ -80,6 +90,7 @@ export function leafWrite(leaf: u32, offset: u32, source: u32, size: u32, dirty:
     if ((entry & (PTE_PRESENT | PTE_ZERO)) !== PTE_PRESENT) break;
     const inPage = at & (PAGE_SIZE - 1);
     const n = min<u32>(PAGE_SIZE - inPage, size - done);
+    // ORDER: as in resolve(): DIRTY before the bytes.
     if ((entry & bits) !== bits) atomic.or<u32>(entryAt, bits);
     memory.copy((entry & PTE_FRAME_MASK) + inPage, source + done, n);
     done += n;

@@ -6,11 +6,11 @@
  * A file's pages should be neighbours (one copy, one view then covers many), so a taker names the frame it would like.
  */
 import {
+  FRAME_KEEP,
   FRAME_LEAF_HIGH,
   FRAME_LEAF_LOW,
   FRAME_LEAVES,
   FRAME_OWNER_MASK,
-  FRAME_KEEP,
   LEAF_SIZE,
   PAGE_SHIFT,
   PAGE_SIZE,
@@ -30,7 +30,8 @@ import {
 
 /** Builds the pool's tables; `tableAt` and `bitmapAt` name zeroed memory. The first frame becomes the page of zeros. */
 export function poolInit(pool: u32, framesAt: u32, frameCount: u32, tableAt: u32, bitmapAt: u32): void {
-  // SAFETY: the caller planned the memory: the pool's header, one word per frame, one bit per frame rounded up to words.
+  // SAFETY: the caller planned the memory: the pool's header, one word per frame, one bit per frame rounded up to
+  // words.
   store<u32>(pool + POOL_FRAMES_AT, framesAt);
   store<u32>(pool + POOL_FRAME_COUNT, frameCount);
   store<u32>(pool + POOL_TABLE_AT, tableAt);
@@ -42,7 +43,9 @@ export function poolInit(pool: u32, framesAt: u32, frameCount: u32, tableAt: u32
   store<u32>(pool + POOL_ZERO_FRAME, frameTake(pool, framesAt, FRAME_KEEP));
 }
 
-/** Takes a frame, `wish` (an address) if that one is free, and records its owner. Returns its address, 0 = none left. */
+/**
+ * Takes a frame, `wish` (an address) if that one is free, and records its owner. Returns its address, 0 = none left.
+ */
 export function frameTake(pool: u32, wish: u32, owner: u32): u32 {
   // SAFETY: index is below POOL_FRAME_COUNT in every branch; tables are as long as the pool.
   if (load<u32>(pool + POOL_FREE_FRAMES) === 0) return 0;

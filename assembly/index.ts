@@ -3,10 +3,10 @@ import './checks';
 
 export {
   add32,
+  bind,
   compareExchange32,
   copyIn,
   copyOut,
-  enter,
   lastFaultPage,
   lastRunSize,
   lastStatus,
@@ -23,8 +23,20 @@ export {
   storeU16,
   storeU32,
 } from './access';
-export { copy, entryClear, entryLoad, entrySet, entryStore, fill, leafFind, leafRead, leafRun, leafWrite } from './entries';
+export {
+  copy,
+  entryClear,
+  entryLoad,
+  entrySet,
+  entryStore,
+  fill,
+  leafFind,
+  leafRead,
+  leafRun,
+  leafWrite,
+} from './entries';
 export { clockNext, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
+
 import { LAYOUT_VERSION } from './layout';
 
 export function layoutVersion(): i32 {

@@ -37,8 +37,8 @@ export const PTE_SIZE: i32 = 4;
 export const LEAF_SIZE: i32 = 2048;
 
 /**
- * Window entry (PMD), one word per 2 MiB range of a guest's window: the address of the file's own leaf table, which is a
- * multiple of 2048, and flags. Writer: the host. Setting up a mapping is one store of this word.
+ * Window entry (PMD), one word per 2 MiB range of a guest's window: the address of the file's own leaf table, which is
+ * a multiple of 2048, and flags. Writer: the host. Setting up a mapping is one store of this word.
  */
 export const PMD_PRESENT: i32 = 1;
 export const PMD_WRITE: i32 = 2;
@@ -65,7 +65,7 @@ export const CPU_FAULT_COUNT: i32 = CPU_FAULT_PAGE + 4; //   writer: guest, whil
 export const CPU_FAULT_WRITE: i32 = CPU_FAULT_COUNT + 4; //  writer: guest, while idle
 export const CPU_FAULT_RESULT: i32 = CPU_FAULT_WRITE + 4; // writer: host, while posted: 0 or an errno
 export const CPU_BELL: i32 = CPU_FAULT_RESULT + 4; //        writer: host, atomic add: wakes the guest
-export const CPU_GENERATION: i32 = CPU_BELL + 4; //          writer: host: how often the slot was reused
+export const CPU_GENERATION: i32 = CPU_BELL + 4; //          writer: host: counts the guests that were detached
 export const CPU_SIZE: i32 = 64;
 
 /**
@@ -115,3 +115,5 @@ export const STATUS_FAULT: i32 = 1;
 export const STATUS_NOT_MAPPED: i32 = 2;
 /** A store met a read-only mapping. */
 export const STATUS_READ_ONLY: i32 = 3;
+/** The slot is not this worker's any more: somebody said that the worker has ended. */
+export const STATUS_DETACHED: i32 = 4;

@@ -1,9 +1,9 @@
 /** Moving file bytes through the window, against a plain copy of the same bytes in the same pattern. */
 import { Prng } from '../src/base/prng.ts';
+import { instantiate } from '../src/dax/instantiate.ts';
 import type { Mapping } from '../src/guest/mapping.ts';
 import { createHost } from '../src/worker/host.ts';
 import { mount } from '../src/worker/mount.ts';
-import { instantiate } from '../src/dax/instantiate.ts';
 import { measure, nsPerOp, type Row } from './harness.ts';
 
 const MIB = 1 << 20;
@@ -11,7 +11,13 @@ const FILE_SIZE = 64 * MIB;
 const ROUNDS = 15;
 
 export async function copy(): Promise<Row[]> {
-  const host = await createHost({ fs: 'memory', cacheSize: 256 * MIB, windowSize: 128 * MIB, guests: 2, dataSize: MIB });
+  const host = await createHost({
+    fs: 'memory',
+    cacheSize: 256 * MIB,
+    windowSize: 128 * MIB,
+    guests: 2,
+    dataSize: MIB,
+  });
   const attachment = host.attach();
   const guest = mount(attachment);
   const { memory, module } = attachment;

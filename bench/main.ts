@@ -29,7 +29,9 @@ export async function benchCommand(args: readonly string[]): Promise<number> {
   }
   const report = makeReport(rows, load);
   const { machine } = report;
-  process.stdout.write(`${machine.cpu}, ${machine.cores} cores, load ${machine.load.map((l) => l.toFixed(2)).join(' → ')}\n`);
+  process.stdout.write(
+    `${machine.cpu}, ${machine.cores} cores, load ${machine.load.map((l) => l.toFixed(2)).join(' → ')}\n`,
+  );
   process.stdout.write(`${formatRows(rows)}\n`);
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`);
   return 0;

@@ -9,7 +9,13 @@ const RANGE = 2 << 20;
 const COUNT = 3000;
 
 export async function window(): Promise<Row[]> {
-  const host = await createHost({ fs: 'memory', cacheSize: 128 << 20, windowSize: 16 << 20, guests: 2, attrTimeoutMs: 0 });
+  const host = await createHost({
+    fs: 'memory',
+    cacheSize: 128 << 20,
+    windowSize: 16 << 20,
+    guests: 2,
+    attrTimeoutMs: 0,
+  });
   const guest = mount(host.attach(), { spins: 100_000 });
   const rows: Row[] = [];
   try {

@@ -33,9 +33,20 @@ function embedWasm() {
   writeFileSync('src/worker/generated/wasm.ts', text);
 }
 
-/** Bundles each entry point; a worker is an entry of its own, named by a literal URL next to the file that starts it. */
+/**
+ * Bundles each entry point; a worker is an entry of its own, named by a literal URL next to the file that starts it.
+ */
 async function bundles() {
-  const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', outdir: 'dist', splitting: true, chunkNames: 'chunk-[hash]' };
+  const common = {
+    bundle: true,
+    format: 'esm',
+    target: 'es2022',
+    sourcemap: true,
+    logLevel: 'warning',
+    outdir: 'dist',
+    splitting: true,
+    chunkNames: 'chunk-[hash]',
+  };
   for (const file of readdirSync('dist')) if (/\.js(\.map)?$/.test(file)) rmSync(`dist/${file}`);
   await build({
     ...common,
@@ -43,6 +54,7 @@ async function bundles() {
     external: ['node:*'],
     entryPoints: entries(['index', 'guest', 'testing', 'node']).concat(
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
+      { in: 'src/transport/kernel/worker.ts', out: 'kernel-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
       { in: 'bench/main.ts', out: 'bench' },
@@ -57,7 +69,20 @@ function entries(names) {
 }
 
 function declarations() {
-  const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--declaration', '--outDir', 'dist/types', '--rootDir', '.'];
-  const done = spawnSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', ...options], { stdio: 'inherit' });
+  const options = [
+    '--noEmit',
+    'false',
+    '--emitDeclarationOnly',
+    '--declaration',
+    '--outDir',
+    'dist/types',
+    '--rootDir',
+    '.',
+  ];
+  const done = spawnSync(
+    process.execPath,
+    ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', ...options],
+    { stdio: 'inherit' },
+  );
   if (done.status !== 0) process.exit(done.status ?? 1);
 }

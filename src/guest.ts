@@ -5,4 +5,4 @@ export type { Mapping, MmapOptions } from './guest/mapping.ts';
 export type { File } from './guest/open-file.ts';
 export type { Stats } from './guest/stats.ts';
 export type { Attachment } from './worker/host.ts';
-export { mount, type MountOptions } from './worker/mount.ts';
+export { type MountOptions, mount } from './worker/mount.ts';

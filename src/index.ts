@@ -1,16 +1,17 @@
 /** The package's main entry: hosts and guests, for Node and browsers. */
+
+export type { GuestStats } from './guest/counters.ts';
 export { BusError, FsError } from './guest/errors.ts';
 export type { Guest, WriteFileOptions } from './guest/guest.ts';
-export type { GuestStats } from './guest/counters.ts';
+export type { Mapping, MmapOptions } from './guest/mapping.ts';
 export type { Directory } from './guest/open-dir.ts';
 export type { File, Whence } from './guest/open-file.ts';
-export type { Mapping, MmapOptions } from './guest/mapping.ts';
 export type { DaxMode } from './guest/options.ts';
 export type { DirectoryEntry, StatFs, Stats } from './guest/stats.ts';
 export type { Log, LogLevel } from './host/log.ts';
-export { type Attachment, createHost, type CreateHostOptions, type Host, IsolationError } from './worker/host.ts';
+export { type Attachment, type CreateHostOptions, createHost, type Host, IsolationError } from './worker/host.ts';
 export type { HostReport } from './worker/host-core.ts';
 export type { FileSystemSpec, HostOptions } from './worker/host-options.ts';
 export { createInline, type InlineHost, type InlineOptions } from './worker/inline.ts';
-export { mount, type MountOptions } from './worker/mount.ts';
+export { type MountOptions, mount } from './worker/mount.ts';
 export type { AnyWorker } from './worker/threads.ts';

@@ -15,7 +15,10 @@ export function every(body: (choose: (count: number) => number) => void): number
     });
     runs++;
     answers.length = at;
-    while (answers.length > 0 && (answers[answers.length - 1] as number) + 1 >= (counts[answers.length - 1] as number)) {
+    while (
+      answers.length > 0 &&
+      (answers[answers.length - 1] as number) + 1 >= (counts[answers.length - 1] as number)
+    ) {
       answers.pop();
     }
     if (answers.length === 0) return runs;

@@ -24,6 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'src/wire',
     'src/virtio/chain',
     'src/host/address-space',
+    'src/host/file-pages',
     'src/host/file-system',
     'src/host/inode',
     'src/host/log',

@@ -1,6 +1,7 @@
 /**
  * Arithmetic on the 16-bit free-running indexes of a virtqueue.
- * SPEC: virtio 1.3, 2.7.7 (used buffer notification suppression) and 2.7.10 (available buffer notification suppression).
+ * SPEC: virtio 1.3, 2.7.7 (used buffer notification suppression) and 2.7.10 (available buffer notification
+ * suppression).
  */
 
 export const RING_INDEX_MASK = 0xffff;

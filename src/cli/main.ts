@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { runDemo, UsageError } from './demo/demo.ts';
 import { formatReport } from './demo/table.ts';
+import { mountCommand } from './mount.ts';
 
 const HELP = `Usage: virtiofs COMMAND [OPTION…]
 
@@ -12,6 +13,10 @@ const HELP = `Usage: virtiofs COMMAND [OPTION…]
       guests change one tree at once and check what they leave. Exit code 1 on any mismatch.
   bench [NAME…] [--json FILE]
       Measure, as ratios to a reference in the same run. NAME: copy, roundtrip, window.
+
+  mount SPEC MOUNTPOINT [-o OPTION,…]
+      Serve SPEC (memory, memory:SIZE, dir:PATH) to the Linux kernel, in the foreground, until it is unmounted or a
+      signal comes. Needs root.
 
   --help, --version
 `;
@@ -25,6 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === '--version') return await version();
     if (command === 'demo') return await demo(rest);
     if (command === 'bench') return await bench(rest);
+    if (command === 'mount') return await mountCommand(rest);
     throw new UsageError(`unknown command '${command}': virtiofs --help lists them`);
   } catch (error) {
     if (!isUsageError(error)) throw error;

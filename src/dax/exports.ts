@@ -2,7 +2,7 @@
 
 /** What guests use: accesses to their window. */
 export interface GuestExports {
-  enter(cpu: number): void;
+  bind(generation: number): void;
   leave(cpu: number): void;
   lastStatus(): number;
   lastFaultPage(): number;

@@ -1,6 +1,6 @@
 /**
- * A guest's window: ranges of 2 MiB, each mapped by the host to a chunk of a file, accessed through page tables in wasm.
- * This is the only place that turns a missing page into a page fault, and a status into an errno.
+ * A guest's window: ranges of 2 MiB, each mapped by the host to a chunk of a file, accessed through page tables in
+ * wasm. This is the only place that turns a missing page into a page fault, and a status into an errno.
  *
  * A page fault is no FUSE message: on real hardware it is an EPT violation that the hypervisor resolves. Here it is a
  * mailbox in the cpu's struct: the guest posts (range, page, count, write) and waits for the host's answer.
@@ -20,13 +20,14 @@ import {
   PIN_SIZE,
   PMD_SIZE,
   RANGE_SIZE,
+  STATUS_DETACHED,
   STATUS_FAULT,
   STATUS_OK,
   STATUS_READ_ONLY,
 } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
 import type { Doorbell } from '../base/doorbell.ts';
-import { EACCES, EIO, ENXIO } from '../wire/errno.ts';
+import { EACCES, EIO, ENOTCONN, ENXIO } from '../wire/errno.ts';
 import type { GuestExports } from './exports.ts';
 
 export interface WindowOptions {
@@ -34,6 +35,8 @@ export interface WindowOptions {
   readonly buffer: ArrayBufferLike;
   /** Address of this worker's cpu struct. */
   readonly cpu: number;
+  /** Which guest of the slot this is. Default 0, the first. */
+  readonly generation?: number;
   /** Addresses of the window table and of the pin words: one entry each per range. */
   readonly tableAt: number;
   readonly pinsAt: number;
@@ -70,6 +73,7 @@ export class DaxWindow {
     this.#table = options.tableAt;
     this.#spins = options.spins ?? 2000;
     this.rangeCount = options.rangeCount;
+    this.#wasm.bind(options.generation ?? 0);
     assert((Atomics.load(this.#words, CPU_EPOCH >> 2) & 1) === 0, 'a new window starts outside of an access');
   }
 
@@ -252,6 +256,7 @@ export class DaxWindow {
   #miss(range: number, size: number, offset: number, write: boolean): number {
     const status = this.#wasm.lastStatus();
     if (status === STATUS_READ_ONLY) return -EACCES;
+    if (status === STATUS_DETACHED) return -ENOTCONN;
     if (status !== STATUS_FAULT) return -ENXIO;
     const page = this.#wasm.lastFaultPage();
     const count = ((offset + size - 1) >>> PAGE_SHIFT) - page + 1;

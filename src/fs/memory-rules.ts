@@ -1,12 +1,15 @@
 /** Small rules of a memory file system: what things cost, who owns them, which mode bits they lose. */
 import type { ByteString } from '../base/bytes.ts';
+import type { Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
-import type { Caller } from '../host/inode.ts';
+import type { AttrChange, Caller } from '../host/inode.ts';
 import { EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
+import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
 import { isDirectory, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
 import { ENTRY_COST } from './memory-quota.ts';
 
+const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } = FATTR_FLAGS;
 const FALLOCATE_MODES: readonly number[] = [
   0,
   mode.FALLOC_FL_KEEP_SIZE,
@@ -42,6 +45,19 @@ export function stripPrivileges(inode: MemoryInode, caller?: Caller): void {
   inode.mode &= ~mode.S_ISUID;
   const isStranger = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
   if ((inode.mode & mode.S_IXGRP) !== 0 || isStranger) inode.mode &= ~mode.S_ISGID;
+}
+
+/** Owner, mode and times of SETATTR; the size is the space's. */
+export function applyChange(inode: MemoryInode, change: AttrChange, caller: Caller, now: Readonly<Timespec>): void {
+  const { valid } = change;
+  if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
+  else if ((valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID)) !== 0) stripPrivileges(inode, caller);
+  if ((valid & FATTR_UID) !== 0) inode.uid = change.uid;
+  if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
+  if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
+  if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
+  if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
+  else inode.changed(now);
 }
 
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */

@@ -43,7 +43,7 @@ import {
 } from './memory-inode.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
-import { entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
+import { applyChange, entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
 import { dropCapabilities, getXattr, listXattrs, removeXattr, setXattr } from './memory-xattr.ts';
 
 /** Where the pages of files come from: the host's page cache. */
@@ -68,8 +68,7 @@ export interface MemoryOptions {
 const DOT = bytesOfText('.');
 const DOTDOT = bytesOfText('..');
 const LINK_MAX = 2 ** 31 - 1;
-const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } =
-  FATTR_FLAGS;
+const { FATTR_UID, FATTR_GID, FATTR_SIZE } = FATTR_FLAGS;
 
 export class MemoryFileSystem implements FileSystem<MemoryInode> {
   readonly root: MemoryDirectory;
@@ -125,16 +124,8 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
       if (errno !== OK) return errno;
       inode.modified(now);
     }
-    const isChown = (valid & (FATTR_UID | FATTR_GID)) !== 0;
-    if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
-    else if (isChown || (valid & FATTR_KILL_SUIDGID) !== 0) stripPrivileges(inode, caller);
-    if ((valid & FATTR_UID) !== 0) inode.uid = change.uid;
-    if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
-    if (isChown || (valid & FATTR_SIZE) !== 0) dropCapabilities(inode, this.#quota);
-    if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
-    if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
-    if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
-    else inode.changed(now);
+    if ((valid & (FATTR_UID | FATTR_GID | FATTR_SIZE)) !== 0) dropCapabilities(inode, this.#quota);
+    applyChange(inode, change, caller, now);
     return OK;
   }
 

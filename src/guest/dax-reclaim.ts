@@ -1,14 +1,15 @@
 /**
  * Takes ranges away from files: one at a time when a range is needed, in batches when a file is forgotten.
  *
- * Differs from Linux in two ways. A range that is needed at once is not unmapped first: SETUPMAPPING over a live mapping
- * replaces it atomically, which saves one of reclaim's two round trips (and makes a removal that failed harmless: what
- * the host still shows there is replaced before anybody looks). And the victim may belong to any file, not only to the
- * one that needs a range, because a single-threaded guest holds no other file's lock.
+ * Differs from Linux in two ways. A range that is needed at once is not unmapped first: SETUPMAPPING over a live
+ * mapping replaces it atomically, which saves one of reclaim's two round trips (and makes a removal that failed
+ * harmless: what the host still shows there is replaced before anybody looks). And the victim may belong to any file,
+ * not only to the one that needs a range, because a single-threaded guest holds no other file's lock.
  * SPEC: virtio 1.3, 5.11.6.4: the device must allow a mapping that overlaps another.
  */
-import type { NodeId } from '../wire/ids.ts';
+
 import { OK } from '../wire/errno.ts';
+import type { NodeId } from '../wire/ids.ts';
 import type { Counters } from './counters.ts';
 import { type DaxRange, RANGE_SIZE, type RangePool } from './dax-ranges.ts';
 import type { Inode } from './inode.ts';
@@ -51,7 +52,10 @@ export class DaxReclaim {
 
   /** Gives a range in hand back that is not needed after all; what the host may show there is removed. */
   giveBack(range: DaxRange, mappedTo: NodeId): void {
-    if (mappedTo === 0) return this.#pool.give(range);
+    if (mappedTo === 0) {
+      this.#pool.give(range);
+      return;
+    }
     range.enter('reclaim');
     range.nodeid = mappedTo;
     this.#batch.push(range);

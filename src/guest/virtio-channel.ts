@@ -120,7 +120,8 @@ export class VirtioChannel implements Channel {
   }
 
   drain(): void {
-    const isBusy = () => this.#hiprio.inFlight + this.#queue.inFlight + this.#parkedHiprio.count + this.#parked.count > 0;
+    const isBusy = () =>
+      this.#hiprio.inFlight + this.#queue.inFlight + this.#parkedHiprio.count + this.#parked.count > 0;
     while (isBusy() && this.#waitOnce(this.#hiprio, this.#queue));
   }
 

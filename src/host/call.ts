@@ -5,7 +5,10 @@
  */
 import type { SegmentList } from '../virtio/chain.ts';
 
-/** Room for a request's arguments: two names, a 64 KiB xattr value and its name, a full REMOVEMAPPING, a security context. */
+/**
+ * Room for a request's arguments: two names, a 64 KiB xattr value and its name, a full REMOVEMAPPING, a security
+ * context.
+ */
 export const REQUEST_ROOM = 132 * 1024;
 /** Room for a reply built by the server: the largest readdir chunk, link target or xattr value. */
 export const REPLY_ROOM = 132 * 1024;

@@ -91,6 +91,18 @@ export class CpuSlot {
     return Atomics.load(this.#pins, range) >>> 0 >= PIN_WRITABLE;
   }
 
+  /** The guest is gone: whatever of it still runs finds that the slot is not its own any more. */
+  disown(): void {
+    // ORDER: stored before the host looks at the epoch; enter() makes the epoch odd and then loads this word.
+    Atomics.add(this.#cpu, CPU_GENERATION >> 2, 1);
+  }
+
+  /** Ends an access that will never end by itself: its worker was stopped in the middle. */
+  abandonAccess(): void {
+    // ORDER: the worker is gone, so the word is ours; the next grace period does not wait for it.
+    if ((this.epoch & 1) !== 0) Atomics.add(this.#cpu, CPU_EPOCH >> 2, 1);
+  }
+
   /** Makes the slot as new for the next guest. Only when the last one is dead and everything of it was taken back. */
   recycle(): void {
     this.#pins.fill(0);
@@ -98,7 +110,6 @@ export class CpuSlot {
     // ORDER: plain stores would do, the slot is nobody's; the last store publishes it as free.
     Atomics.store(cpu, CPU_EPOCH >> 2, 0);
     Atomics.store(cpu, CPU_FAULT_STATE >> 2, FAULT_IDLE);
-    Atomics.add(cpu, CPU_GENERATION >> 2, 1);
     Atomics.store(cpu, CPU_STATE >> 2, CPU_FREE);
   }
 }

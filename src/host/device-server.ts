@@ -3,8 +3,8 @@
  * them back, and answers its page faults.
  *
  * Header and arguments are copied once into private memory and never read again from the guest's; payloads are named by
- * address and copied between frames and the guest's buffers directly, or through a bounce buffer when the guest's memory
- * is not ours (another emulator's RAM).
+ * address and copied between frames and the guest's buffers directly, or through a bounce buffer when the guest's
+ * memory is not ours (another emulator's RAM).
  */
 import { CPU_CLAIMED, CPU_DEAD, CPU_LIVE } from '../../assembly/layout.ts';
 import { Chain, readSegments, SegmentList, slice, writeSegments } from '../virtio/chain.ts';
@@ -19,6 +19,7 @@ import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
 import { type Call, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
 import type { CpuSlot } from './cpu-slot.ts';
+import type { GracePeriod } from './grace.ts';
 import type { Log } from './log.ts';
 import type { WindowMapper } from './mapper.ts';
 import type { Session } from './session.ts';
@@ -33,6 +34,7 @@ export interface DeviceServerOptions {
   /** Starts a session for the guest that comes next. */
   readonly openSession: () => Session;
   readonly slot: CpuSlot;
+  readonly grace: GracePeriod;
   readonly mapper: WindowMapper | undefined;
   readonly log: Log;
   /** For memory that is not the host's own: where payloads stop over, in the host's memory. */
@@ -172,7 +174,9 @@ export class DeviceServer {
 
   /** The guest's worker has ended: takes back everything it had, and makes its slot as new. */
   #bury(): boolean {
-    // The dead driver writes no more, so its word is ours: a reset, as the hypervisor does to a device that lost its guest.
+    this.#options.grace.bury(this.slot);
+    // The dead driver writes no more, so its word is ours: a reset, as the hypervisor does to a device that lost its
+    // guest.
     this.device.registers.set(REG.driverStatus, 0);
     this.device.service();
     this.#forgetGuest();

@@ -1,8 +1,9 @@
 /**
- * Which page of a file is in which frame, and how pages come and go: filled from a backing or made as holes are stored to,
- * shown to guests through leaf tables, written back, taken away.
+ * Which page of a file is in which frame, and how pages come and go: filled from a backing or made as holes are stored
+ * to, shown to guests through leaf tables, written back, taken away.
  *
- * A page is taken in three steps: its entry is hidden, a grace period passes, and only then the frame is written or reused.
+ * A page is taken in three steps: its entry is hidden, a grace period passes, and only then the frame is written or
+ * reused.
  * INVARIANT: no entry is present at or beyond the end of the file.
  */
 import {
@@ -23,7 +24,10 @@ import type { PageCache } from './page-cache.ts';
 
 /** Where the bytes of a backed file live. */
 export interface PageBacking {
-  /** Copies `size` bytes of the file from `pos` to address `at` of the host's memory. Returns how many there were, or −errno. */
+  /**
+   * Copies `size` bytes of the file from `pos` to address `at` of the host's memory. Returns how many there were, or
+   * −errno.
+   */
   read(pos: number, at: number, size: number): number;
   /** Copies `size` bytes from address `at` into the file at `pos`. Returns `size` or −errno. */
   write(pos: number, at: number, size: number): number;
@@ -194,7 +198,8 @@ export class FilePages {
         at++;
         continue;
       }
-      // Only the first run may evict: a fill larger than the pool would otherwise evict what it has just read, for ever.
+      // Only the first run may evict: a fill larger than the pool would otherwise evict what it has just read, for
+      // ever.
       if (at > page && this.cache.freeFrames === 0) break;
       const filled = this.#fillRun(leaf, at, end);
       if (filled > 0) at += filled;

@@ -74,7 +74,10 @@ export interface FileSystem<N extends Inode = Inode> {
   parent?(directory: N): N | Errno;
   /** Creates a regular file without a name; `link` may give it one. Absent: TMPFILE is ENOSYS. */
   tmpfile?(parent: N, mode: number, caller: Caller): N | Errno;
-  /** Extended attributes; all four or none. Absent: ENOSYS, which clients take for ENOTSUP. Flags: XATTR_CREATE/REPLACE. */
+  /**
+   * Extended attributes; all four or none. Absent: ENOSYS, which clients take for ENOTSUP. Flags:
+   * XATTR_CREATE/REPLACE.
+   */
   getxattr?(inode: N, name: ByteString, caller: Caller): Uint8Array | Errno;
   setxattr?(inode: N, name: ByteString, value: Uint8Array, flags: number, caller: Caller): Errno;
   listxattr?(inode: N, caller: Caller): readonly ByteString[] | Errno;

@@ -2,10 +2,14 @@
  * Grace periods: how the host takes a page away from guests that read page tables without a lock.
  *
  * The host clears a bit (PRESENT to evict, DIRTY to write back, the range entry to unmap), then waits until every live
- * guest has left the access it was in. A guest that loaded the old entry was inside; one that enters later loads the new
- * entry. Guests whose worker has ended are skipped. The model test explores all interleavings of exactly these steps.
+ * guest has left the access it was in. A guest that loaded the old entry was inside; one that enters later loads the
+ * new entry. Guests whose worker has ended are skipped. The model test explores all interleavings of exactly these
+ * steps.
  */
 import type { CpuSlot } from './cpu-slot.ts';
+
+/** Rounds that a detached guest is waited for; an access lasts microseconds. */
+const DETACHED_ROUNDS = 600;
 
 export class GracePeriod {
   readonly #slots: readonly CpuSlot[];
@@ -26,7 +30,16 @@ export class GracePeriod {
       const epoch = slot.epoch;
       if ((epoch & 1) === 0) continue;
       // ORDER: the epoch is loaded after the entry was changed; pairs with enter() in assembly/access.ts.
-      for (let round = 0; slot.epoch === epoch && slot.isLive; round++) this.#pause(round);
+      for (let round = 0; slot.epoch === epoch && (slot.isLive || round < DETACHED_ROUNDS); round++) this.#pause(round);
     }
+  }
+
+  /** Waits until a detached guest has left its access, or surely never will. */
+  bury(slot: CpuSlot): void {
+    slot.disown();
+    const epoch = slot.epoch;
+    if ((epoch & 1) === 0) return;
+    for (let round = 0; slot.epoch === epoch && round < DETACHED_ROUNDS; round++) this.#pause(round);
+    slot.abandonAccess();
   }
 }

@@ -32,7 +32,7 @@ export function create(session: Session, call: Call, parent: Inode): Errno {
   if (session.fs.readOnly) return EROFS;
   const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
   const made = session.fs.mknod(parent, name, fileMode(call, caller.umask), 0, caller);
-  return typeof made === 'number' ? made : enterAndOpen(session, call, made);
+  return typeof made === 'number' ? made : enterAndOpen(session, call, made, mode.O_TRUNC);
 }
 
 export function tmpfile(session: Session, call: Call, parent: Inode): Errno {
@@ -57,12 +57,15 @@ function fileMode(call: Call, umask: number): number {
   return mode.S_IFREG | (CreateIn.mode.get(call.request, ARGS) & 0o7777 & ~umask);
 }
 
-/** Writes the reply of CREATE: an entry and an open file; neither without the other. */
-function enterAndOpen(session: Session, call: Call, inode: Inode): Errno {
+/**
+ * Writes the reply of CREATE: an entry and an open file; neither without the other. `without`: flags that mean nothing
+ * for a file that was made just now; truncating it would cost it the set-id bits it was made with.
+ */
+function enterAndOpen(session: Session, call: Call, inode: Inode, without = 0): Errno {
   const entered = writeEntry(session, call.reply, OUT_HEADER_SIZE, inode);
   if (entered !== OK) return entered;
   // The access mode and O_TRUNC count; what made the file does not: it may just have been created by this call.
-  const flags = CreateIn.flags.get(call.request, ARGS) & ~mode.O_DIRECTORY;
+  const flags = CreateIn.flags.get(call.request, ARGS) & ~mode.O_DIRECTORY & ~without;
   const openFlags = CreateIn.open_flags.get(call.request, ARGS);
   const opened = openFile(session, call, inode, flags, openFlags, OUT_HEADER_SIZE + sizeOf(EntryOut));
   if (opened !== OK) session.lookups.forget(inode.nodeid, 1);

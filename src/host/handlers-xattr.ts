@@ -70,7 +70,9 @@ function nameErrno(name: ByteString): Errno {
   return name.length === 0 || name.length > XATTR_NAME_MAX ? ERANGE : OK;
 }
 
-/** Answers "how large is it?" whole, with a struct; otherwise checks that the value fits and leaves it to be written. */
+/**
+ * Answers "how large is it?" whole, with a struct; otherwise checks that the value fits and leaves it to be written.
+ */
 function replySize(call: Call, size: number): Errno {
   const room = GetxattrIn.size.get(call.request, ARGS);
   call.replySize = OUT_HEADER_SIZE;

@@ -16,7 +16,9 @@ export class Leaf {
   readonly pages: FilePages;
   /** Which 2 MiB of the file. */
   readonly chunk: number;
-  /** Entries with a frame of their own. INVARIANT: equals the entries of the table whose frame is not the zero frame. */
+  /**
+   * Entries with a frame of their own. INVARIANT: equals the entries of the table whose frame is not the zero frame.
+   */
   resident = 0;
   /** Live mappings, from any guest. */
   readonly mappings: LeafMapping[] = [];

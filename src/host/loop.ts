@@ -1,6 +1,6 @@
 /**
- * The host's loop: one thread serves all guests' queues and faults, sleeps when there is nothing to do, and writes dirty
- * pages back on a timer.
+ * The host's loop: one thread serves all guests' queues and faults, sleeps when there is nothing to do, and writes
+ * dirty pages back on a timer.
  *
  * While awake the host looks at the rings itself and asks for no kicks. Before it sleeps it asks for kicks, looks once
  * more, and sleeps only on a doorbell count taken before that look: no request is slept through.

@@ -1,7 +1,7 @@
 /**
- * The window of one guest: which range maps which chunk of which file. Setting up a mapping of 2 MiB is one atomic store
- * of the range's entry (the address of the file's own leaf table), whatever is resident; replacing one likewise, so a
- * concurrent access sees the old mapping or the new one and never a hole.
+ * The window of one guest: which range maps which chunk of which file. Setting up a mapping of 2 MiB is one atomic
+ * store of the range's entry (the address of the file's own leaf table), whatever is resident; replacing one likewise,
+ * so a concurrent access sees the old mapping or the new one and never a hole.
  *
  * INVARIANT: an entry is PRESENT exactly while `#ranges` has the mapping, and each mapping holds its inode once.
  * SPEC: virtio 1.3, 5.11.6.4: overlaps replace; what stays unmapped is no error at removal.

@@ -11,7 +11,14 @@ import { VirtioChannel } from '../guest/virtio-channel.ts';
 import { LocalMemory } from '../virtio/memory.ts';
 import { VirtioDriver } from '../virtio/negotiate.ts';
 import { Registers } from '../virtio/registers.ts';
-import { HEADER_HOST_BELL, HEADER_HOST_STATE, HOST_STOPPED, INDIRECT_COUNT, type MemoryMap, type SlotMap } from './memory-map.ts';
+import {
+  HEADER_HOST_BELL,
+  HEADER_HOST_STATE,
+  HOST_STOPPED,
+  INDIRECT_COUNT,
+  type MemoryMap,
+  type SlotMap,
+} from './memory-map.ts';
 
 export interface ConnectOptions {
   readonly buffer: ArrayBufferLike;
@@ -46,7 +53,11 @@ export function connect(options: ConnectOptions): Connection {
   if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) throw new Error(USED);
   const host = options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL);
   const bell = options.bells?.guest ?? new SharedDoorbell(buffer, slot.cpuAt + CPU_BELL);
-  const isDead = () => Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED;
+  const generation = (slot.cpuAt + CPU_GENERATION) >> 2;
+  // Either the host has stopped, or it was told that we have: then the slot may be another guest's already.
+  const isDead = () =>
+    Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED ||
+    Atomics.load(words, generation) !== options.generation;
   const giveBack = () => {
     // ORDER: our last store: the host takes everything back and frees the slot.
     Atomics.store(words, state, CPU_DEAD);
@@ -87,6 +98,7 @@ export function connect(options: ConnectOptions): Connection {
           exports: options.wasm,
           buffer,
           cpu: slot.cpuAt,
+          generation: options.generation,
           tableAt: slot.tableAt,
           pinsAt: slot.pinsAt,
           rangeCount: map.rangeCount,

@@ -1,4 +1,6 @@
-/** From a SPEC to a file system, inside the host's thread. Backends that only some systems have are loaded on demand. */
+/**
+ * From a SPEC to a file system, inside the host's thread. Backends that only some systems have are loaded on demand.
+ */
 import type { Clock } from '../base/clock.ts';
 import { MemoryFileSystem } from '../fs/memory.ts';
 import type { FileSystem } from '../host/file-system.ts';

@@ -137,6 +137,6 @@ export class HostCore {
         negativeTimeoutMs: settings.negativeTimeoutMs,
         maxWrite: map.dataSize,
       });
-    return new DeviceServer({ device, memory, openSession, slot, mapper, log });
+    return new DeviceServer({ device, memory, openSession, slot, grace: this.pageCache.grace, mapper, log });
   }
 }

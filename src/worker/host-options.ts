@@ -47,7 +47,8 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
   const spec = typeof options.fs === 'object' ? options.fs : parseSpec(options.fs ?? 'memory');
   const tag = options.tag ?? 'virtiofs';
   const tagSize = new TextEncoder().encode(tag).length;
-  if (tagSize < 1 || tagSize > 36 || tag.includes('\n')) throw new RangeError('tag must have 1 to 36 bytes on one line');
+  if (tagSize < 1 || tagSize > 36 || tag.includes('\n'))
+    throw new RangeError('tag must have 1 to 36 bytes on one line');
   const settings: HostSettings = {
     fs: spec,
     tag,

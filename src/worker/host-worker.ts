@@ -19,6 +19,7 @@ export interface StartMessage {
 /** Looks without work before sleeping: some tens of microseconds, about what waking up costs. */
 const IDLE_LOOKS = 200;
 
+// Nothing but this one await may come before the listener: a message that arrives earlier is lost in browsers.
 const port = await parentPort();
 port.onMessage((message) => {
   const start = message as StartMessage;
@@ -46,10 +47,12 @@ async function serve({ memory, module, map, settings }: StartMessage): Promise<v
     port.post({ type: 'ready' });
     core.loop.run();
     const report = core.stop();
+    // ORDER: everything is written back; guests that wait look at this word when their bell rings.
     Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
     for (const slot of core.slots) slot.bell.ring();
     port.post({ type: 'stopped', report });
   } catch (error) {
+    // ORDER: as above; nothing was promised.
     Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
     port.post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   }

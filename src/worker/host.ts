@@ -2,22 +2,43 @@
  * `createHost`: a host in a worker of its own, and what its creator holds of it. Guests attach by taking a slot in the
  * shared memory; an `Attachment` is a plain object that is posted to the guest's worker, where `mount` uses it.
  */
-import { CPU_BELL, CPU_CLAIMED, CPU_DEAD, CPU_FREE, CPU_GENERATION, CPU_LIVE, CPU_STATE } from '../../assembly/layout.ts';
+import {
+  CPU_BELL,
+  CPU_CLAIMED,
+  CPU_DEAD,
+  CPU_FREE,
+  CPU_GENERATION,
+  CPU_LIVE,
+  CPU_STATE,
+} from '../../assembly/layout.ts';
 import { SharedDoorbell } from '../base/doorbell.ts';
 import type { LogLevel } from '../host/log.ts';
 import type { HostReport } from './host-core.ts';
 import { completeOptions, type HostOptions } from './host-options.ts';
 import type { StartMessage } from './host-worker.ts';
-import { HEADER_HOST_BELL, HEADER_HOST_STATE, HEADER_STOP, HOST_STOPPED, type MemoryMap, planMemory } from './memory-map.ts';
-import { adopt, type AnyWorker, startHostWorker, type Thread } from './threads.ts';
+import {
+  HEADER_HOST_BELL,
+  HEADER_HOST_STATE,
+  HEADER_STOP,
+  HOST_STOPPED,
+  type MemoryMap,
+  planMemory,
+} from './memory-map.ts';
+import { type AnyWorker, adopt, startHostWorker, type Thread } from './threads.ts';
 import { wasmModule } from './wasm-modules.ts';
 
 export interface CreateHostOptions extends HostOptions {
-  /** Starts the host's worker, for bundlers and policies that need another URL. Default: `host-worker.js` beside the bundle. */
+  /**
+   * Starts the host's worker, for bundlers and policies that need another URL. Default: `host-worker.js` beside the
+   * bundle.
+   */
   readonly worker?: () => AnyWorker | Promise<AnyWorker>;
   /** The wasm module of the shared build, if the embedded one cannot be used. */
   readonly wasm?: WebAssembly.Module;
-  /** What the host has to say: broken devices, malformed requests, failed write-backs. Default: errors to console.error. */
+  /**
+   * What the host has to say: broken devices, malformed requests, failed write-backs. Default: errors to
+   * console.error.
+   */
   readonly log?: (level: LogLevel, text: string) => void;
   readonly signal?: AbortSignal;
 }
@@ -143,7 +164,8 @@ export class Host {
 
   /**
    * Takes a slot for a guest. Post the result to the guest's worker. With `worker`, the slot is given back when that
-   * worker ends, however it ends; else call `detach` when you know that it did.
+   * worker fails or (Node) ends; else call `detach` when you know that it did. A browser says nothing when a worker is
+   * terminated, and lets it run on for a while: hold a Web Lock in the worker, and detach when you get that lock.
    */
   attach(options: { worker?: AnyWorker } = {}): Attachment {
     const slot = this.#claim();

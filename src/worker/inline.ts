@@ -14,7 +14,7 @@ import { loadFileSystem, type MakeFileSystem } from './file-systems.ts';
 import { HostCore, type HostReport } from './host-core.ts';
 import { completeOptions, type HostOptions } from './host-options.ts';
 import { type MemoryMap, planMemory } from './memory-map.ts';
-import { mountConnection, type MountOptions } from './mount.ts';
+import { type MountOptions, mountConnection } from './mount.ts';
 import { wasmModule } from './wasm-modules.ts';
 
 export interface InlineOptions extends HostOptions {

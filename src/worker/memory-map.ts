@@ -7,8 +7,8 @@
  */
 import { CPU_SIZE, PAGE_SIZE, POOL_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { REQUEST_AREA_SIZE } from '../guest/virtio-channel.ts';
-import { driverMemorySize } from '../virtio/transport.ts';
 import { REGISTERS_SIZE } from '../virtio/registers.ts';
+import { driverMemorySize } from '../virtio/transport.ts';
 
 /** Header words. Nothing lives below: address 0 stays unused so that 0 can mean "none". */
 export const HEADER_AT = 1024;
@@ -111,11 +111,18 @@ function checkOptions(options: MemoryOptions): void {
   const { cacheSize, guests, windowSize, queueSize, requestQueues, dataSize } = options;
   check(Number.isInteger(guests) && guests >= 1 && guests <= 256, 'guests', guests, 'an integer from 1 to 256');
   check(Number.isInteger(cacheSize) && cacheSize >= 16 * PAGE_SIZE, 'cacheSize', cacheSize, 'at least 64 KiB');
-  const isWindow = windowSize === 0 || (windowSize >= RANGE_SIZE && windowSize % RANGE_SIZE === 0 && windowSize <= 2 ** 40);
+  const isWindow =
+    windowSize === 0 || (windowSize >= RANGE_SIZE && windowSize % RANGE_SIZE === 0 && windowSize <= 2 ** 40);
   check(isWindow, 'windowSize', windowSize, '0 (no DAX) or a multiple of 2 MiB: a smaller window has no range to map');
-  const isPower = Number.isInteger(queueSize) && queueSize >= 4 && queueSize <= 1024 && (queueSize & (queueSize - 1)) === 0;
+  const isPower =
+    Number.isInteger(queueSize) && queueSize >= 4 && queueSize <= 1024 && (queueSize & (queueSize - 1)) === 0;
   check(isPower, 'queueSize', queueSize, 'a power of two from 4 to 1024');
-  check(Number.isInteger(requestQueues) && requestQueues >= 1 && requestQueues <= 8, 'requestQueues', requestQueues, '1 to 8');
+  check(
+    Number.isInteger(requestQueues) && requestQueues >= 1 && requestQueues <= 8,
+    'requestQueues',
+    requestQueues,
+    '1 to 8',
+  );
   check(dataSize >= PAGE_SIZE && dataSize <= 16 * MIB, 'dataSize', dataSize, '4 KiB to 16 MiB');
 }
 

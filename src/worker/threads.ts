@@ -1,5 +1,6 @@
 /**
- * Workers, the same in Node and in browsers: start one, talk to it, hear of its end. The only file that knows both kinds.
+ * Workers, the same in Node and in browsers: start one, talk to it, hear of its end. The only file that knows both
+ * kinds.
  */
 
 /** What a page or a Node program holds of a worker. */
@@ -41,7 +42,9 @@ export async function startHostWorker(): Promise<Thread> {
 
 /** Wraps a worker that somebody else started. */
 export function adopt(worker: AnyWorker): Thread {
-  return 'addEventListener' in worker && !('once' in worker) ? new WebThread(worker) : new NodeThread(worker as NodeWorker);
+  return 'addEventListener' in worker && !('once' in worker)
+    ? new WebThread(worker)
+    : new NodeThread(worker as NodeWorker);
 }
 
 class WebThread implements Thread {
@@ -50,7 +53,11 @@ class WebThread implements Thread {
 
   constructor(worker: WebWorker) {
     this.#worker = worker;
-    worker.addEventListener('error', (event) => this.#exit(new Error(event.message ?? 'the worker failed to load')));
+    // An error does not end a browser's worker: end it, as Node does, before anybody counts on that.
+    worker.addEventListener('error', (event) => {
+      worker.terminate();
+      this.#exit(new Error(event.message ?? 'the worker failed to load'));
+    });
   }
   post(message: unknown): void {
     this.#worker.postMessage(message);
@@ -107,7 +114,11 @@ export async function parentPort(): Promise<ParentPort> {
   if (!isNode) return webParent();
   const { parentPort: port } = await import('node:worker_threads');
   if (port === null) throw new Error('this file runs in a worker: it is started by createHost()');
-  return { post: (message) => port.postMessage(message), onMessage: (listener) => port.on('message', listener), close: () => port.close() };
+  return {
+    post: (message) => port.postMessage(message),
+    onMessage: (listener) => port.on('message', listener),
+    close: () => port.close(),
+  };
 }
 
 function webParent(): ParentPort {

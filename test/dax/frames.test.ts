@@ -1,6 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { FRAME_KEEP, PAGE_SIZE, POOL_SIZE, PTE_ACCESSED, PTE_PRESENT } from '../../assembly/layout.ts';
-import { readFileSync } from 'node:fs';
 import { Prng } from '../../src/base/prng.ts';
 import { instantiate } from '../../src/dax/instantiate.ts';
 
@@ -37,7 +37,8 @@ test('files that start alternately still get neighbouring frames', () => {
   const { wasm, at } = pool(1024);
   const starts = [wasm.frameTake(at, 0, 4096), wasm.frameTake(at, 0, 4096)];
   for (let page = 1; page < 32; page++) {
-    for (const start of starts) expect(wasm.frameTake(at, start + page * PAGE_SIZE, 4096)).toBe(start + page * PAGE_SIZE);
+    for (const start of starts)
+      expect(wasm.frameTake(at, start + page * PAGE_SIZE, 4096)).toBe(start + page * PAGE_SIZE);
   }
 });
 
@@ -83,8 +84,10 @@ test('random takes and gives of frames and leaves never hand out the same memory
     } else if (what === 1) {
       const leaf = wasm.leafTake(at);
       if (leaf !== 0) leaves.push(leaf);
-    } else if (what === 2 && frames.length > 0) wasm.frameGive(at, frames.splice(random.below(frames.length), 1)[0] as number);
-    else if (what === 3 && leaves.length > 0) wasm.leafGive(at, leaves.splice(random.below(leaves.length), 1)[0] as number);
+    } else if (what === 2 && frames.length > 0)
+      wasm.frameGive(at, frames.splice(random.below(frames.length), 1)[0] as number);
+    else if (what === 3 && leaves.length > 0)
+      wasm.leafGive(at, leaves.splice(random.below(leaves.length), 1)[0] as number);
     const pages = new Set([...frames, ...leaves.map((leaf) => leaf - (leaf % PAGE_SIZE))]);
     const used = new Set([...frames, ...leaves]);
     expect(used.size, `seed ${seed}, step ${step}`).toBe(frames.length + leaves.length);

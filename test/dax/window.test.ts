@@ -30,7 +30,12 @@ describe('reading through the window', () => {
   test('gives the bytes of the file, whatever page they start in', () => {
     const { inode, data } = file(300_000);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, false, 0);
-    for (const [offset, size] of [[0, 1], [4095, 2], [5000, 100_000], [299_999, 1]] as const) {
+    for (const [offset, size] of [
+      [0, 1],
+      [4095, 2],
+      [5000, 100_000],
+      [299_999, 1],
+    ] as const) {
       expect(same(bytesOf(0, 0, offset, size), data.slice(offset, offset + size))).toBe(true);
     }
     world.check();

@@ -1,4 +1,6 @@
-/** A directory file system over a fresh temporary directory, and what tests need to act inside and look from outside. */
+/**
+ * A directory file system over a fresh temporary directory, and what tests need to act inside and look from outside.
+ */
 import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

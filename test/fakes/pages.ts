@@ -1,6 +1,6 @@
 /** A page cache over unshared memory, for tests that run host and guest in one thread. */
 import { readFileSync } from 'node:fs';
-import { CPU_SIZE, CPU_LIVE, CPU_STATE, PAGE_SIZE, POOL_SIZE } from '../../assembly/layout.ts';
+import { CPU_LIVE, CPU_SIZE, CPU_STATE, PAGE_SIZE, POOL_SIZE } from '../../assembly/layout.ts';
 import { InlineDoorbell } from '../../src/base/doorbell.ts';
 import type { DaxExports } from '../../src/dax/exports.ts';
 import { instantiate } from '../../src/dax/instantiate.ts';

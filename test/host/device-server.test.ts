@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
+import { FsError } from '../../src/guest/errors.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
 import type { DriverQueue } from '../../src/virtio/driver.ts';
 import type { GuestMemory } from '../../src/virtio/memory.ts';
 import { LocalMemory } from '../../src/virtio/memory.ts';
 import { plannedRing } from '../../src/virtio/transport.ts';
-import { FsError } from '../../src/guest/errors.ts';
 import { EINVAL, ENOSYS } from '../../src/wire/errno.ts';
 import { InHeader, OutHeader } from '../../src/wire/fuse.ts';
 import type { Connection } from '../../src/worker/connect.ts';
@@ -103,13 +103,21 @@ describe('a ring that is broken', () => {
     other.writeFile('/kept', 'safe');
     const { map } = world.host;
     const slot = map.slots[0]!;
-    const plan = { at: slot.ringsAt, size: slot.ringsSize, queueSize: map.queueSize, requestQueueCount: 1, indirectCount: INDIRECT_COUNT };
+    const plan = {
+      at: slot.ringsAt,
+      size: slot.ringsSize,
+      queueSize: map.queueSize,
+      requestQueueCount: 1,
+      indirectCount: INDIRECT_COUNT,
+    };
     const ring = plannedRing(plan, 1, map.queueSize);
     // An available index far ahead of anything that was added.
     world.view.setUint16(ring.availAt + 2, 5000, true);
     world.host.step();
     expect(world.connection.driver.needsReset).toBe(true);
-    expect(world.log).toContainEqual(expect.stringMatching(/^error device needs reset: queue 1: available index jumped/));
+    expect(world.log).toContainEqual(
+      expect.stringMatching(/^error device needs reset: queue 1: available index jumped/),
+    );
     expect(other.readFile('/kept', 'utf8')).toBe('safe');
     expect(world.connection.driver.probe(plan, world.host.clock.monotonicMs() + 1000)).toBeUndefined();
     expect(world.connection.driver.needsReset).toBe(false);
@@ -119,7 +127,12 @@ describe('a ring that is broken', () => {
 
   test('makes every call of its guest fail with ENOTCONN, and loses nothing that was accepted', async () => {
     const log: string[] = [];
-    const host = await createInline({ cacheSize: 8 << 20, windowSize: 4 << 20, guests: 2, log: (_, text) => log.push(text) });
+    const host = await createInline({
+      cacheSize: 8 << 20,
+      windowSize: 4 << 20,
+      guests: 2,
+      log: (_, text) => log.push(text),
+    });
     const guest = host.mount();
     guest.writeFile('/accepted', 'before');
     const registers = host.core.devices[0]!.device;
@@ -175,6 +188,7 @@ describe('a guest whose memory is not ours', () => {
       memory,
       openSession: () => host.core.server.openSession({ maxWrite: 65536 }),
       slot,
+      grace: host.core.pageCache.grace,
       mapper: undefined,
       log: () => {},
       bounce: { bytes: new Uint8Array(host.memory.buffer), at: host.map.scratchAt, size: 128 * 1024 },

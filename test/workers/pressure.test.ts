@@ -45,7 +45,9 @@ test('no store is lost and no stale page is seen while all pages are evicted aga
       if (step % 2000 === 0) file.sync();
     }
     return Array.from(mine);`;
-  const guests = Array.from({ length: GUESTS }, (_, self) => runGuest(host, code, { self, pages: PAGES, steps: STEPS }));
+  const guests = Array.from({ length: GUESTS }, (_, self) =>
+    runGuest(host, code, { self, pages: PAGES, steps: STEPS }),
+  );
   const counts = (await Promise.all(guests.map((guest) => guest.result))) as number[][];
   const report = await host.stop();
   const bytes = readFileSync(join(directory, 'file'));

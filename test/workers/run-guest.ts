@@ -43,14 +43,17 @@ export function runGuest(host: Host, body: string, data?: unknown, options: { mo
   const heard: unknown[] = [];
   let listener: ((value: unknown) => void) | undefined;
   const result = new Promise((resolve, reject) => {
-    worker.on('message', (message: { said?: unknown; result?: unknown; error?: { message: string; code?: string } }) => {
-      if ('said' in message) {
-        if (listener === undefined) heard.push(message.said);
-        else listener(message.said);
-        listener = undefined;
-      } else if (message.error !== undefined) reject(Object.assign(new Error(message.error.message), message.error));
-      else resolve(message.result);
-    });
+    worker.on(
+      'message',
+      (message: { said?: unknown; result?: unknown; error?: { message: string; code?: string } }) => {
+        if ('said' in message) {
+          if (listener === undefined) heard.push(message.said);
+          else listener(message.said);
+          listener = undefined;
+        } else if (message.error !== undefined) reject(Object.assign(new Error(message.error.message), message.error));
+        else resolve(message.result);
+      },
+    );
     worker.once('error', reject);
   });
   result.catch(() => {});

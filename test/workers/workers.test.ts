@@ -59,7 +59,11 @@ describe('guests in workers of their own', () => {
       for (let i = 0; i < 500; i++) log.write(new TextEncoder().encode((data + ':' + i).padEnd(15) + '\\n'));`;
     await Promise.all([0, 1, 2].map((self) => runGuest(host, code, self).result));
     const reader = mount(host.attach());
-    const lines = reader.readFile('/log', 'utf8').trimEnd().split('\n').map((line) => line.trim());
+    const lines = reader
+      .readFile('/log', 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.trim());
     expect(lines.length).toBe(1500);
     for (const self of [0, 1, 2]) {
       const own = lines.filter((line) => line.startsWith(`${self}:`));
@@ -110,6 +114,26 @@ describe('a guest that dies', () => {
       await guest.exited;
       await waitFor(() => host.guests === 0);
     }
+  });
+});
+
+describe('a guest that is said to be dead and is not (a browser lets a terminated worker run on)', () => {
+  test('finds that its slot is gone, before and after the slot is another guest\'s', async () => {
+    const host = await start({ guests: 1 });
+    const attachment = host.attach();
+    const zombie = mount(attachment);
+    zombie.writeFile('/page', new Uint8Array(8192).fill(7));
+    const mapping = zombie.open('/page', 'r+').mmap({ length: 8192, writable: true });
+    expect(mapping.loadU32(0)).toBe(0x07070707);
+    host.detach(attachment);
+    await waitFor(() => host.guests === 0);
+    expect(() => zombie.stat('/')).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    expect(() => mapping.storeU32(0, 1)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    const next = mount(host.attach());
+    expect(() => mapping.storeU32(0, 1)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    expect(() => zombie.writeFile('/page', 'x')).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    expect(next.readFile('/page')).toEqual(new Uint8Array(8192).fill(7));
+    next.unmount();
   });
 });
 

@@ -94,7 +94,8 @@ async function readPhase(directory: string, dax: boolean, progress: Progress): P
     direct,
     results.flatMap((result) => result.sums),
   );
-  for (const { found } of results) if (found !== direct.size) wrong.push(`a guest listed ${found} of ${direct.size} files`);
+  for (const { found } of results)
+    if (found !== direct.size) wrong.push(`a guest listed ${found} of ${direct.size} files`);
   const bytes = sum(results, (result) => result.bytes);
   const stats = results.map((result) => result.stats);
   const speed = await measure(host, bytes, progress);

@@ -123,10 +123,13 @@ function checkLog(guest: Guest, guests: number, steps: number): string[] {
     const match = /^(\d+):(\d+)\s*\n$/.exec(text.slice(at, at + RECORD_SIZE));
     if (match === null) return [`${LOG}: a torn record at ${at}`];
     const self = Number(match[1]);
-    if (Number(match[2]) !== next[self]) return [`${LOG}: record ${match[2]} of guest ${self} instead of ${next[self]}`];
+    if (Number(match[2]) !== next[self])
+      return [`${LOG}: record ${match[2]} of guest ${self} instead of ${next[self]}`];
     next[self] = (next[self] ?? 0) + 1;
   }
-  return next.flatMap((count, self) => (count === steps ? [] : [`${LOG}: ${count} of ${steps} records of guest ${self}`]));
+  return next.flatMap((count, self) =>
+    count === steps ? [] : [`${LOG}: ${count} of ${steps} records of guest ${self}`],
+  );
 }
 
 function checkCurrent(guest: Guest, guests: number, steps: number): string[] {

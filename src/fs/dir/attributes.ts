@@ -7,7 +7,7 @@
  */
 import { type BigIntStats, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import type { Clock, Timespec } from '../../base/clock.ts';
-import type { Attr, AttrChange } from '../../host/inode.ts';
+import type { Attr, AttrChange, Caller } from '../../host/inode.ts';
 import { EINVAL, EISDIR, type Errno, OK } from '../../wire/errno.ts';
 import { FATTR_FLAGS } from '../../wire/flags.ts';
 import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
@@ -73,15 +73,16 @@ export class AttributeChanger {
   }
 
   /** The owner first, because changing it clears set-id bits; times last, because everything else changes them. */
-  apply(inode: DirInode, change: AttrChange): Errno {
+  apply(inode: DirInode, change: AttrChange, caller: Caller): Errno {
     const { valid } = change;
     if ((valid & FATTR_SIZE) !== 0 && inode.type !== S_IFREG) return inode.type === S_IFDIR ? EISDIR : EINVAL;
     // A write-back after the change would set the times again.
     if ((valid & (FATTR_SIZE | FATTR_TIMES)) !== 0) this.#data.flush(inode);
     if ((valid & (FATTR_UID | FATTR_GID)) !== 0) this.#setOwner(inode, change);
-    if ((valid & FATTR_KILL_SUIDGID) !== 0 && (valid & FATTR_SIZE) === 0) this.#dropSuidgid(inode);
+    if ((valid & FATTR_KILL_SUIDGID) !== 0 && (valid & FATTR_SIZE) === 0) this.#dropSuidgid(inode, caller);
     if ((valid & FATTR_SIZE) !== 0) {
-      const failed = this.#data.resize(inode, change.size, (valid & FATTR_KILL_SUIDGID) !== 0);
+      const killer = (valid & FATTR_KILL_SUIDGID) !== 0 ? caller : undefined;
+      const failed = this.#data.resize(inode, change.size, killer);
       if (failed !== OK) return failed;
     }
     if ((valid & FATTR_MODE) !== 0) this.chmod(inode, change.mode & 0o7777);
@@ -109,10 +110,10 @@ export class AttributeChanger {
     this.chown(inode, uid, gid);
   }
 
-  #dropSuidgid(inode: DirInode): void {
+  #dropSuidgid(inode: DirInode, caller: Caller): void {
     if (inode.type !== S_IFREG) return;
     this.#data.before(inode);
-    dropSuidgid(this.#data.ensure(inode, ACCESS_WRITE));
+    dropSuidgid(this.#data.ensure(inode, ACCESS_WRITE), caller);
     this.#data.after(inode);
   }
 

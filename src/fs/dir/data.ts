@@ -11,6 +11,7 @@
 import { type BigIntStats, constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
 import type { AddressSpace } from '../../host/address-space.ts';
 import type { PageBacking } from '../../host/file-pages.ts';
+import type { Caller } from '../../host/inode.ts';
 import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
@@ -124,10 +125,10 @@ export class FileData {
   }
 
   /** Writes through to the file, then into the pages. */
-  write(inode: DirInode, pos: number, from: SegmentList, killSuidgid: boolean): number {
+  write(inode: DirInode, pos: number, from: SegmentList, killer: Caller | undefined): number {
     const fd = this.ensure(inode, ACCESS_WRITE);
     this.before(inode);
-    if (killSuidgid) dropSuidgid(fd);
+    if (killer !== undefined) dropSuidgid(fd, killer);
     const done = writeSegments(fd, this.#cache.bytes, from, pos);
     this.after(inode);
     const space = inode.cached;
@@ -137,10 +138,10 @@ export class FileData {
     return done;
   }
 
-  resize(inode: DirInode, size: number, killSuidgid: boolean): Errno {
+  resize(inode: DirInode, size: number, killer: Caller | undefined): Errno {
     const fd = this.ensure(inode, ACCESS_WRITE);
     this.before(inode);
-    if (killSuidgid) dropSuidgid(fd);
+    if (killer !== undefined) dropSuidgid(fd, killer);
     ftruncateSync(fd, size);
     this.after(inode);
     return inode.cached?.resize(size) ?? OK;
@@ -281,10 +282,15 @@ class FileBacking implements PageBacking {
   }
 }
 
-/** Drops the bits that let others run the file as its owner. As root the system does not do it for us. */
-export function dropSuidgid(fd: number): void {
-  const mode = Number(fstatSync(fd, BIGINT).mode) & 0o7777;
-  const kept = mode & ~(S_ISUID | ((mode & S_IXGRP) !== 0 ? S_ISGID : 0));
+/**
+ * Drops the bits that let others run the file as its owner. As root the system does not do it for us. Set-group-ID
+ * without group execute stays for members of the group, of which we know one. SPEC: Linux, setattr_should_drop_sgid.
+ */
+export function dropSuidgid(fd: number, killer: Caller): void {
+  const stats = fstatSync(fd);
+  const mode = stats.mode & 0o7777;
+  const dropsGroup = (mode & S_IXGRP) !== 0 || (killer.uid !== 0 && killer.gid !== stats.gid);
+  const kept = mode & ~(S_ISUID | (dropsGroup ? S_ISGID : 0));
   if (kept !== mode) fchmodSync(fd, kept);
 }
 

@@ -19,7 +19,7 @@ import {
 import type { ByteString } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
-import type { Attr, AttrChange, Caller, StatFs } from '../../host/inode.ts';
+import { type Attr, type AttrChange, Caller, type StatFs } from '../../host/inode.ts';
 import { type Log, silentLog } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import type { SegmentList } from '../../virtio/chain.ts';
@@ -50,6 +50,9 @@ export interface DirOptions {
   /** Descriptors that name objects, kept open at most, not counting files in use. Default: half of what we may. */
   readonly descriptorLimit?: number;
 }
+
+/** Who writes when nobody says who. */
+const NOBODY = new Caller();
 
 export class DirFileSystem implements FileSystem<DirInode> {
   readonly root: DirInode;
@@ -120,11 +123,11 @@ export class DirFileSystem implements FileSystem<DirInode> {
     }
   }
 
-  setattr(inode: DirInode, change: AttrChange, _caller: Caller): Errno {
+  setattr(inode: DirInode, change: AttrChange, caller: Caller): Errno {
     if (this.readOnly) return EROFS;
     try {
       this.#trim();
-      return this.#attributes.apply(inode, change);
+      return this.#attributes.apply(inode, change, caller);
     } catch (error) {
       return errnoOf(error);
     }
@@ -275,12 +278,12 @@ export class DirFileSystem implements FileSystem<DirInode> {
     return space === undefined ? -EINVAL : space.read(pos, size, into);
   }
 
-  write(inode: DirInode, pos: number, from: SegmentList, killSuidgid: boolean): Outcome {
+  write(inode: DirInode, pos: number, from: SegmentList, killSuidgid: boolean, caller = NOBODY): Outcome {
     if (this.readOnly) return -EROFS;
     if (inode.type !== S_IFREG) return -EINVAL;
     try {
       this.#trim();
-      return this.#data.write(inode, pos, from, killSuidgid);
+      return this.#data.write(inode, pos, from, killSuidgid ? caller : undefined);
     } catch (error) {
       return -errnoOf(error);
     }
@@ -291,7 +294,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (inode.type !== S_IFREG) return EINVAL;
     try {
       this.#trim();
-      return fallocate(this.#data, inode, mode, pos, size, caller.uid !== 0);
+      return fallocate(this.#data, inode, mode, pos, size, caller.uid !== 0 ? caller : undefined);
     } catch (error) {
       return errnoOf(error);
     }

@@ -5,6 +5,7 @@
  * zeros and stays allocated; every file looks like one piece of data with a hole at its end.
  */
 import { fstatSync } from 'node:fs';
+import type { Caller } from '../../host/inode.ts';
 import { ENXIO, EOPNOTSUPP, type Errno, OK } from '../../wire/errno.ts';
 import {
   FALLOC_FL_KEEP_SIZE,
@@ -23,7 +24,7 @@ export function fallocate(
   mode: number,
   pos: number,
   size: number,
-  kill: boolean,
+  killer: Caller | undefined,
 ): Errno {
   const fd = data.ensure(inode, ACCESS_WRITE);
   const fileSize = fstatSync(fd).size;
@@ -32,14 +33,14 @@ export function fallocate(
   if (kind === 0 && keepsSize) return EOPNOTSUPP;
   if (kind === FALLOC_FL_PUNCH_HOLE && !keepsSize) return EOPNOTSUPP;
   if (kind !== 0 && kind !== FALLOC_FL_PUNCH_HOLE && kind !== FALLOC_FL_ZERO_RANGE) return EOPNOTSUPP;
-  if (kill) killSuidgid(data, inode, fd);
+  if (killer !== undefined) killSuidgid(data, inode, fd, killer);
   const end = Math.min(pos + size, fileSize);
   if (kind !== 0 && pos < end) {
     const failed = zeroRange(data, inode, pos, end - pos);
     if (failed !== OK) return failed;
   }
   if (keepsSize || pos + size <= fileSize) return OK;
-  return data.resize(inode, pos + size, false);
+  return data.resize(inode, pos + size, undefined);
 }
 
 /** Returns the position found, or −ENXIO. */
@@ -49,9 +50,9 @@ export function seek(fileSize: number, pos: number, whence: number): number {
   return whence === SEEK_HOLE ? fileSize : -ENXIO;
 }
 
-function killSuidgid(data: FileData, inode: DirInode, fd: number): void {
+function killSuidgid(data: FileData, inode: DirInode, fd: number, killer: Caller): void {
   data.before(inode);
-  dropSuidgid(fd);
+  dropSuidgid(fd, killer);
   data.after(inode);
 }
 
