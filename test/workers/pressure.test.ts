@@ -2,7 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { HostReport } from '../../src/index.ts';
 import { runGuest } from './run-guest.ts';
 
 const { createHost }: typeof import('../../src/index.ts') = await import(
@@ -11,11 +12,16 @@ const { createHost }: typeof import('../../src/index.ts') = await import(
 
 const PAGES = 1024;
 const GUESTS = 3;
-const STEPS = 20_000;
 
-test('no store is lost and no stale page is seen while all pages are evicted again and again', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'virtiofs-pressure-'));
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'virtiofs-pressure-'));
   writeFileSync(join(directory, 'file'), Buffer.alloc(PAGES * 4096));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+/** Runs the code in all guests at once, on a host that keeps 96 frames and writes back all the time. */
+async function run(code: string): Promise<{ counts: number[][]; bytes: Buffer; report: HostReport | undefined }> {
   const host = await createHost({
     fs: `dir:${directory}`,
     cacheSize: 96 * 4096,
@@ -23,19 +29,36 @@ test('no store is lost and no stale page is seen while all pages are evicted aga
     guests: GUESTS,
     writeBackMs: 5,
   });
-  // Each guest owns one word of every page, counts in it, and remembers what it must be; a page's words live together.
-  const code = `
-    const { self, pages, steps } = data;
-    const file = guest.open('/file', 'r+');
-    const map = file.mmap({ length: pages * 4096, writable: true });
-    const mine = new Uint32Array(pages);
+  const guests = Array.from({ length: GUESTS }, (_, self) => runGuest(host, PROLOGUE + code, { self, pages: PAGES }));
+  const counts = (await Promise.all(guests.map((guest) => guest.result))) as number[][];
+  const report = await host.stop();
+  expect(report?.evictedPages).toBeGreaterThan(PAGES);
+  expect(report?.graces).toBeGreaterThan(100);
+  return { counts, bytes: readFileSync(join(directory, 'file')), report };
+}
+
+const PROLOGUE = `
+  const { self, pages } = data;
+  const file = guest.open('/file', 'r+');
+  const map = file.mmap({ length: pages * 4096, writable: true });
+  const mine = new Uint32Array(pages);
+  let random = self + 1;
+  const next = (bound) => {
+    random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+    return (random >>> 8) % bound;
+  };
+  const check = (page, got, wanted) => {
+    if (got !== wanted) throw new Error('page ' + page + ': ' + got + ' instead of ' + wanted);
+  };`;
+
+test('words: no store is lost and no page goes back while all are evicted again and again', async () => {
+  // Each guest owns one word of every page and counts in it.
+  const { counts, bytes } = await run(`
     const others = new Map();
-    let random = self + 1;
-    for (let step = 0; step < steps; step++) {
-      random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-      const page = (random >>> 8) % pages;
+    for (let step = 0; step < 20000; step++) {
+      const page = next(pages);
       const at = page * 4096 + 64 * self;
-      if (map.loadU32(at) !== mine[page]) throw new Error('page ' + page + ': ' + map.loadU32(at) + ' is not ' + mine[page]);
+      check(page, map.loadU32(at), mine[page]);
       map.storeU32(at, ++mine[page]);
       // What another guest counts never goes back.
       const other = page * 4096 + 64 * ((self + 1) % 3);
@@ -44,17 +67,33 @@ test('no store is lost and no stale page is seen while all pages are evicted aga
       others.set(other, seen);
       if (step % 2000 === 0) file.sync();
     }
-    return Array.from(mine);`;
-  const guests = Array.from({ length: GUESTS }, (_, self) =>
-    runGuest(host, code, { self, pages: PAGES, steps: STEPS }),
-  );
-  const counts = (await Promise.all(guests.map((guest) => guest.result))) as number[][];
-  const report = await host.stop();
-  const bytes = readFileSync(join(directory, 'file'));
+    return Array.from(mine);`);
   for (const [self, mine] of counts.entries()) {
     for (const [page, count] of mine.entries()) expect(bytes.readUInt32LE(page * 4096 + 64 * self)).toBe(count);
   }
-  expect(report?.evictedPages).toBeGreaterThan(PAGES);
-  expect(report?.graces).toBeGreaterThan(100);
-  rmSync(directory, { recursive: true });
+});
+
+test('whole pages: a store in flight never lands in a frame that was given to another page', async () => {
+  // Each guest owns every third page and fills it with one number; copies are long, so evictions meet them.
+  const { counts, bytes } = await run(`
+    const words = new Uint32Array(1024);
+    const page4k = new Uint8Array(words.buffer);
+    for (let step = 0; step < 6000; step++) {
+      const page = next(Math.floor(pages / 3)) * 3 + self;
+      map.read(page * 4096, page4k);
+      const wanted = mine[page] === 0 ? 0 : page * 65536 + mine[page];
+      for (let i = 0; i < 1024; i++) if (words[i] !== wanted) check(page, words[i], wanted);
+      words.fill(page * 65536 + ++mine[page]);
+      map.write(page * 4096, page4k);
+    }
+    return Array.from(mine);`);
+  for (const [self, mine] of counts.entries()) {
+    for (const [page, count] of mine.entries()) {
+      if (page % GUESTS !== self || count === 0) continue;
+      for (let i = 0; i < 4096; i += 4) {
+        const got = bytes.readUInt32LE(page * 4096 + i);
+        if (got !== page * 65536 + count) expect({ page, i, got }).toEqual({ page, i, got: page * 65536 + count });
+      }
+    }
+  }
 });
