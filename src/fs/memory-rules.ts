@@ -10,6 +10,8 @@ import { isDirectory, type MemoryDirectory, type MemoryInode, type Ownership } f
 import { ENTRY_COST } from './memory-quota.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } = FATTR_FLAGS;
+/** What changes the inode whatever its value is. */
+const FATTR_OTHERS = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_ATIME | FATTR_MTIME;
 const FALLOCATE_MODES: readonly number[] = [
   0,
   mode.FALLOC_FL_KEEP_SIZE,
@@ -57,7 +59,7 @@ export function applyChange(inode: MemoryInode, change: AttrChange, caller: Call
   if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
   if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
   if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
-  else inode.changed(now);
+  else if ((valid & FATTR_OTHERS) !== 0) inode.changed(now);
 }
 
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */

@@ -7,11 +7,11 @@
  * INVARIANT: an inode exists while it has a name or is held; its pages and its charge go with it, never before.
  * INVARIANT: a directory's nlink is 2 + its subdirectories; a removed one's is 0.
  */
-import { type ByteString, bytesOfText } from '../base/bytes.ts';
+import type { ByteString } from '../base/bytes.ts';
 import type { Clock, Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
 import type { Quota } from '../host/file-pages.ts';
-import type { DirSink, DirStream, FileSystem, Outcome } from '../host/file-system.ts';
+import type { DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import {
@@ -30,7 +30,6 @@ import {
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
 import { checkTree } from './memory-check.ts';
-import { DOT_COOKIE, DOTDOT_COOKIE } from './memory-entries.ts';
 import {
   isDirectory,
   isFile,
@@ -41,6 +40,7 @@ import {
   MemorySpecial,
   MemorySymlink,
 } from './memory-inode.ts';
+import { listDirectory } from './memory-list.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
 import { applyChange, entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
@@ -65,10 +65,8 @@ export interface MemoryOptions {
   readonly rootGid?: number;
 }
 
-const DOT = bytesOfText('.');
-const DOTDOT = bytesOfText('..');
 const LINK_MAX = 2 ** 31 - 1;
-const { FATTR_UID, FATTR_GID, FATTR_SIZE } = FATTR_FLAGS;
+const { FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_FH } = FATTR_FLAGS;
 
 export class MemoryFileSystem implements FileSystem<MemoryInode> {
   readonly root: MemoryDirectory;
@@ -120,9 +118,11 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const { valid } = change;
     const now = this.#stamp();
     if ((valid & FATTR_SIZE) !== 0) {
+      const isSame = inode.size === change.size;
       const errno = this.#resize(inode, change.size);
       if (errno !== OK) return errno;
-      inode.modified(now);
+      // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
+      if (!isSame || (valid & FATTR_FH) !== 0) inode.modified(now);
     }
     if ((valid & (FATTR_UID | FATTR_GID | FATTR_SIZE)) !== 0) dropCapabilities(inode, this.#quota);
     applyChange(inode, change, caller, now);
@@ -298,7 +298,10 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   opendir(inode: MemoryInode): DirStream | Errno {
     if (!isDirectory(inode)) return ENOTDIR;
     return {
-      read: (offset, sink) => this.#list(inode, offset, sink),
+      read: (offset, sink) => {
+        inode.accessed(this.#stamp());
+        return listDirectory(inode, offset, sink);
+      },
       close: () => {},
     };
   }
@@ -395,14 +398,5 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   #resize(inode: MemoryInode, size: number): Errno {
     if (isDirectory(inode)) return EISDIR;
     return isFile(inode) ? inode.space.resize(size) : EINVAL;
-  }
-
-  #list(directory: MemoryDirectory, offset: number, sink: DirSink): Errno {
-    if (directory.isDead) return ENOENT;
-    directory.accessed(this.#stamp());
-    if (offset < DOT_COOKIE && !sink.add(DOT, directory.ino, mode.S_IFDIR, DOT_COOKIE)) return OK;
-    if (offset < DOTDOT_COOKIE && !sink.add(DOTDOT, directory.parent.ino, mode.S_IFDIR, DOTDOT_COOKIE)) return OK;
-    directory.entries.listAfter(offset, (entry, inode) => sink.add(entry.name, inode.ino, inode.type, entry.cookie));
-    return OK;
   }
 }

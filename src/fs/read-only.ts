@@ -3,7 +3,7 @@ import type { ByteString } from '../base/bytes.ts';
 import type { DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, Inode, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
-import { EROFS, type Errno, OK } from '../wire/errno.ts';
+import { ENOSYS, EROFS, type Errno, OK } from '../wire/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../wire/mode.ts';
 
 export class ReadOnlyFileSystem<N extends Inode> implements FileSystem<N> {
@@ -95,6 +95,14 @@ export class ReadOnlyFileSystem<N extends Inode> implements FileSystem<N> {
 
   opendir(inode: N): DirStream | Errno {
     return this.#inner.opendir(inode);
+  }
+
+  getxattr(inode: N, name: ByteString, caller: Caller): Uint8Array | Errno {
+    return this.#inner.getxattr?.(inode, name, caller) ?? ENOSYS;
+  }
+
+  listxattr(inode: N, caller: Caller): readonly ByteString[] | Errno {
+    return this.#inner.listxattr?.(inode, caller) ?? ENOSYS;
   }
 
   statfs(out: StatFs): Errno {

@@ -65,8 +65,8 @@ export class DeviceServer {
     this.device.onBroken = (reason) => options.log('error', `device needs reset: ${reason}`);
   }
 
-  /** Serves what is there: a fault, register changes, requests. Tells whether there was anything. */
-  step(): boolean {
+  /** Looks at what a ring may be about: the slot's state, a fault, the registers. Tells whether there was anything. */
+  attend(): boolean {
     const state = this.slot.state;
     if (state === CPU_DEAD) return this.#bury();
     if (state !== CPU_LIVE && state !== CPU_CLAIMED) return false;
@@ -76,6 +76,12 @@ export class DeviceServer {
       worked = true;
     }
     if (this.device.service()) worked = true;
+    return worked;
+  }
+
+  /** Serves the requests that are in the rings. */
+  serve(): boolean {
+    let worked = false;
     for (const queue of this.device.queues) if (this.#serve(queue)) worked = true;
     return worked;
   }

@@ -12,7 +12,7 @@ import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { checkRequest } from '../wire/message.ts';
 import { S_IFDIR } from '../wire/mode.ts';
 import { WireRangeError } from '../wire/types.ts';
-import type { Call } from './call.ts';
+import { type Call, PENDING } from './call.ts';
 import { nodeidOf } from './request.ts';
 import { type Route, routeOf } from './routes.ts';
 import type { Session } from './session.ts';
@@ -28,7 +28,7 @@ export function dispatch(session: Session, call: Call): void {
   }
   const route = routeOf(InHeader.opcode.get(call.request, 0));
   const errno = attempt(session, call, route);
-  if (route === undefined || route.hasReply) finish(session, call, errno);
+  if (errno !== PENDING && (route === undefined || route.hasReply)) finish(session, call, errno);
   else call.replySize = 0;
 }
 

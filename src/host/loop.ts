@@ -4,6 +4,9 @@
  *
  * While awake the host looks at the rings itself and asks for no kicks. Before it sleeps it asks for kicks, looks once
  * more, and sleeps only on a doorbell count taken before that look: no request is slept through.
+ *
+ * INVARIANT: whatever is not a request in a ring (faults, status registers, slots taken and left, the order to stop) is
+ * stored first and rung for then, always. So a round looks at those words only when the count has moved.
  */
 import type { Clock } from '../base/clock.ts';
 import type { Doorbell } from '../base/doorbell.ts';
@@ -38,11 +41,15 @@ export class HostLoop {
   run(): void {
     const { bell, idleLooks, isStopping } = this.#options;
     let idle = 0;
-    for (let round = 1; !isStopping(); round++) {
+    let attended = bell.seen() - 1;
+    for (let round = 1; ; round++) {
       const seen = bell.seen();
+      const isRung = seen !== attended;
+      if (isRung && isStopping()) return;
+      attended = seen;
       // The clock costs as much as a look at a ring: a busy host reads it now and then only.
       if (round % 1024 === 0) this.#writeBackWhenDue();
-      if (this.step()) {
+      if (this.step(isRung)) {
         idle = 0;
         continue;
       }
@@ -52,10 +59,13 @@ export class HostLoop {
     }
   }
 
-  /** One round over all guests; tells whether there was any work. */
-  step(): boolean {
+  /** One round over all guests, rings alone unless `isRung`; tells whether there was any work. */
+  step(isRung = true): boolean {
     let worked = false;
-    for (const server of this.#servers) if (server.step()) worked = true;
+    for (const server of this.#servers) {
+      if (isRung && server.attend()) worked = true;
+      if (server.serve()) worked = true;
+    }
     return worked;
   }
 

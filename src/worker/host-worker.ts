@@ -17,7 +17,7 @@ export interface StartMessage {
 }
 
 /** Looks without work before sleeping: some tens of microseconds, about what waking up costs. */
-const IDLE_LOOKS = 200;
+const IDLE_LOOKS = 1000;
 
 // Nothing but this one await may come before the listener: a message that arrives earlier is lost in browsers.
 const port = await parentPort();

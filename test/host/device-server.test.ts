@@ -174,7 +174,10 @@ describe('a guest whose memory is not ours', () => {
     const buffer = memory.inner.buffer;
     const block = new ArrayBuffer(REGISTERS_SIZE);
     const kick = new InlineDoorbell();
-    const interrupt = new InlineDoorbell(() => server.step());
+    const interrupt = new InlineDoorbell(() => {
+      server.attend();
+      server.serve();
+    });
     const shared = { memory, kick, interrupt };
     const device = new VirtioDevice({
       ...shared,

@@ -9,18 +9,7 @@ import { type Client, ok, type Piece } from './client.ts';
 import { boot } from './world.ts';
 
 const NAMES = (Object.keys(OPS) as OpName[]).filter((name) => name !== 'CUSE_INIT');
-const REFUSED: readonly OpName[] = [
-  'SETXATTR',
-  'GETXATTR',
-  'LISTXATTR',
-  'REMOVEXATTR',
-  'GETLK',
-  'SETLK',
-  'SETLKW',
-  'BMAP',
-  'IOCTL',
-  'POLL',
-];
+const REFUSED: readonly OpName[] = ['GETLK', 'SETLK', 'SETLKW', 'BMAP', 'IOCTL', 'POLL'];
 const WRITING: readonly OpName[] = [
   'SETATTR',
   'SYMLINK',
@@ -35,6 +24,8 @@ const WRITING: readonly OpName[] = [
   'CREATE',
   'FALLOCATE',
   'TMPFILE',
+  'SETXATTR',
+  'REMOVEXATTR',
 ];
 
 /** The parts of a well-formed request: zeroed structs, short names. */

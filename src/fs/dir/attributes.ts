@@ -24,6 +24,7 @@ const {
   FATTR_MTIME,
   FATTR_ATIME_NOW,
   FATTR_MTIME_NOW,
+  FATTR_FH,
   FATTR_KILL_SUIDGID,
 } = FATTR_FLAGS;
 
@@ -80,7 +81,10 @@ export class AttributeChanger {
     if ((valid & (FATTR_SIZE | FATTR_TIMES)) !== 0) this.#data.flush(inode);
     if ((valid & (FATTR_UID | FATTR_GID)) !== 0) this.#setOwner(inode, change);
     if ((valid & FATTR_KILL_SUIDGID) !== 0 && (valid & FATTR_SIZE) === 0) this.#dropSuidgid(inode, caller);
-    if ((valid & FATTR_SIZE) !== 0) {
+    const isSame =
+      (valid & (FATTR_SIZE | FATTR_FH)) === FATTR_SIZE && Number(this.#anchor.stat(inode).size) === change.size;
+    // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
+    if ((valid & FATTR_SIZE) !== 0 && !isSame) {
       const killer = (valid & FATTR_KILL_SUIDGID) !== 0 ? caller : undefined;
       const failed = this.#data.resize(inode, change.size, killer);
       if (failed !== OK) return failed;
