@@ -17,8 +17,9 @@ import { InHeader, OutHeader, WriteIn } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import { type Call, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
+import { type Call, type Deferred, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
 import type { CpuSlot } from './cpu-slot.ts';
+import { DeferredChain } from './deferred-chain.ts';
 import type { GracePeriod } from './grace.ts';
 import type { Log } from './log.ts';
 import type { WindowMapper } from './mapper.ts';
@@ -49,8 +50,10 @@ export class DeviceServer {
   /** Requests served, for tables and tests. */
   requests = 0;
   readonly #options: DeviceServerOptions;
-  readonly #chain = new Chain();
-  readonly #call: MutableCall = newCall();
+  /** The chain being served; one that waits is kept by who answers it, and another takes its place. */
+  #chain = new Chain();
+  readonly #call: MutableCall;
+  #serving: DeviceQueue | undefined;
   #session: Session | undefined;
   readonly #requestBytes: Uint8Array;
   readonly #replyBytes: Uint8Array;
@@ -59,6 +62,7 @@ export class DeviceServer {
     this.#options = options;
     this.device = options.device;
     this.slot = options.slot;
+    this.#call = newCall(() => this.#defer());
     this.#requestBytes = new Uint8Array(this.#call.request.buffer);
     this.#replyBytes = new Uint8Array(this.#call.reply.buffer);
     this.device.onReset = () => this.#forgetGuest();
@@ -107,8 +111,11 @@ export class DeviceServer {
 
   #serve(queue: DeviceQueue): boolean {
     let served = 0;
+    this.#serving = queue;
     while (served < BURST && queue.take(this.#chain)) {
-      queue.put(this.#chain.head, this.#answer());
+      const chain = this.#chain;
+      const written = this.#answer(chain);
+      if (chain === this.#chain) queue.put(chain.head, written);
       served++;
     }
     if (served > 0 && queue.publish()) this.device.interrupt.ring();
@@ -116,10 +123,10 @@ export class DeviceServer {
     return served > 0;
   }
 
-  /** Handles the chain; returns the bytes written into it. */
-  #answer(): number {
+  /** Handles the chain; returns the bytes written into it, none if it waits. */
+  #answer(chain: Chain): number {
     const { memory } = this.#options;
-    const { readable, writable } = this.#chain;
+    const { readable, writable } = chain;
     const call = this.#call;
     if (readable.size < IN_HEADER_SIZE) return this.#refuse(EINVAL, 'shorter than a request header');
     readSegments(memory, readable, 0, this.#requestBytes, 0, IN_HEADER_SIZE);
@@ -141,6 +148,14 @@ export class DeviceServer {
     if (this.#options.bounce !== undefined) this.#bounceOut(this.#options.bounce);
     writeSegments(memory, writable, 0, this.#replyBytes, 0, size);
     return size + call.dataOutSize;
+  }
+
+  /** Lets the chain wait, however many others do: they are as many as its ring has entries at most. */
+  #defer(): Deferred | undefined {
+    if (this.#serving === undefined) return undefined;
+    const deferred = new DeferredChain(this.device, this.#options.memory, this.#serving, this.#chain, this.#call);
+    this.#chain = new Chain();
+    return deferred;
   }
 
   /** The chain is well-formed, its content is not a request: an error reply if there is room for one. */
@@ -201,8 +216,9 @@ export class DeviceServer {
 
 type MutableCall = { -readonly [K in keyof Call]: Call[K] };
 
-function newCall(): MutableCall {
+function newCall(defer: () => Deferred | undefined): MutableCall {
   return {
+    defer,
     request: new DataView(new ArrayBuffer(REQUEST_ROOM)),
     requestSize: 0,
     messageSize: 0,

@@ -71,8 +71,13 @@ function positionOf(request: DataView, inode: Inode): number {
 }
 
 /** close(2) of one descriptor. Nothing is buffered per handle, so there is nothing to do but to know the handle. */
+/** Sent for every close(2): it takes the process's locks on the file, whichever descriptor they were set through. */
 export function flush(session: Session, call: Call, inode: Inode): Errno {
-  return session.handles.file(FlushIn.fh.get(call.request, ARGS) as Fh, inode) === undefined ? EBADF : OK;
+  if (session.handles.file(FlushIn.fh.get(call.request, ARGS) as Fh, inode) === undefined) return EBADF;
+  const { lock_owner } = FlushIn;
+  const { host, locks } = session;
+  host.locks.releaseOwner(locks, inode, lock_owner.low(call.request, ARGS), lock_owner.high(call.request, ARGS));
+  return OK;
 }
 
 export function fsync(session: Session, call: Call, inode: Inode): Errno {

@@ -49,6 +49,8 @@ export function release(session: Session, call: Call): Errno {
   const fh = ReleaseIn.fh.get(call.request, ARGS) as Fh;
   const inode = session.host.store.get(nodeidOf(call));
   if (inode === undefined || session.handles.file(fh, inode) === undefined) return EBADF;
+  // Whatever was locked through it goes with it, flock locks too: FUSE_RELEASE_FLOCK_UNLOCK says nothing else.
+  session.host.locks.releaseHandle(session.locks, inode, fh);
   session.handles.release(fh);
   return OK;
 }

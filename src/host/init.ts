@@ -95,7 +95,7 @@ function agree(session: Session, call: Call, minor: number): void {
   // The message's check made sure that INIT_EXT comes with the long struct.
   const hasFlags2 = (offered & (1 << INIT_FLAG_BITS.FUSE_INIT_EXT)) !== 0;
   const offered2 = hasFlags2 ? InitIn.flags2.get(request, IN_HEADER_SIZE) : 0;
-  negotiated.agree(offered, offered2, wantedBy(session));
+  negotiated.agree(offered, offered2, wantedBy(session, call));
   negotiated.minor = Math.min(minor, FUSE_KERNEL_MINOR_VERSION);
   const maxWrite = session.options.maxWrite;
   negotiated.maxWrite = negotiated.has('FUSE_MAX_PAGES')
@@ -103,10 +103,12 @@ function agree(session: Session, call: Call, minor: number): void {
     : Math.min(maxWrite, PAGES_WITHOUT_MAX_PAGES * PAGE_SIZE);
 }
 
-function wantedBy(session: Session): readonly InitFlag[] {
+function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   const wanted = [...WANTED];
   if (session.fs.parent !== undefined) wanted.push('FUSE_EXPORT_SUPPORT');
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
+  // A lock may have to be waited for. Without these the client keeps its locks to itself.
+  if (call.defer !== undefined) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
   return wanted;
 }
 

@@ -11,6 +11,7 @@ import * as dax from './handlers-dax.ts';
 import * as dir from './handlers-dir.ts';
 import * as entry from './handlers-entry.ts';
 import * as io from './handlers-io.ts';
+import * as lock from './handlers-lock.ts';
 import * as open from './handlers-open.ts';
 import * as xattr from './handlers-xattr.ts';
 import { init } from './init.ts';
@@ -67,12 +68,12 @@ const PLANS: Readonly<Record<OpName, Plan>> = {
   READDIR: on('directory', dir.readdir),
   RELEASEDIR: on('none', dir.releasedir),
   FSYNCDIR: on('directory', dir.fsyncdir),
-  GETLK: refused,
-  SETLK: refused,
-  SETLKW: refused,
+  GETLK: on('inode', lock.getlk),
+  SETLK: on('inode', lock.setlk),
+  SETLKW: on('inode', lock.setlkw),
   ACCESS: on('inode', attr.access),
   CREATE: on('directory', open.create),
-  INTERRUPT: on('none', () => OK),
+  INTERRUPT: on('none', lock.interrupt),
   BMAP: refused,
   DESTROY: on('none', destroy),
   IOCTL: refused,

@@ -4,6 +4,7 @@ import type { Clock } from '../base/clock.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import type { FileSystem } from './file-system.ts';
 import { InodeStore } from './inode-store.ts';
+import { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import { SESSION_DEFAULTS, Session, type SessionHost, type SessionOptions } from './session.ts';
 
@@ -18,6 +19,7 @@ export interface ServerOptions {
 export class Server implements SessionHost {
   readonly fs: FileSystem;
   readonly store: InodeStore;
+  readonly locks = new LockTable();
   readonly clock: Clock;
   readonly log: Log;
   readonly scratch: SegmentList | undefined;
@@ -50,6 +52,7 @@ export class Server implements SessionHost {
   /** Throws if an invariant does not hold. */
   checkInvariants(): void {
     this.store.checkInvariants();
+    this.locks.checkInvariants();
     for (const session of this.#sessions) {
       session.checkInvariants();
       assert(session.state !== 'closed', 'a closed session is still listed');

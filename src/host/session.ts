@@ -23,6 +23,8 @@ import { HandleTable } from './handle-table.ts';
 import { Negotiated } from './init.ts';
 import { Attr, AttrChange, Caller, type Inode, StatFs } from './inode.ts';
 import { type InodeStore, LookupCounts } from './inode-store.ts';
+import { LockClient } from './lock-client.ts';
+import type { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import type { Mapper } from './mapper-types.ts';
 
@@ -62,6 +64,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
 export interface SessionHost {
   readonly fs: FileSystem;
   readonly store: InodeStore;
+  readonly locks: LockTable;
   readonly clock: Clock;
   readonly log: Log;
   /** Host memory through which COPY_FILE_RANGE moves bytes; without it the operation is ENOSYS. */
@@ -76,6 +79,7 @@ export class Session {
   readonly options: SessionOptions;
   readonly lookups: LookupCounts;
   readonly handles: HandleTable;
+  readonly locks = new LockClient();
   readonly negotiated = new Negotiated();
 
   // Reused by every request, so that none allocates.
@@ -155,10 +159,12 @@ export class Session {
     if (this.#state === 'ready') return;
     assert(this.lookups.size === 0, 'a session that is not ready knows inodes');
     assert(this.handles.size === 0, 'a session that is not ready has open files');
+    assert(this.locks.count === 0, 'a session that is not ready has locks');
   }
 
   #drop(): void {
     this.options.window?.clear();
+    this.host.locks.clear(this.locks);
     this.handles.clear();
     this.lookups.clear();
   }
