@@ -47,6 +47,8 @@ export class DirWorld {
       pageCache: this.pages.pageCache,
       clock: new SystemClock(),
       log: (level, text) => this.lines.push(`${level} ${text}`),
+      // Most tests are about what is left when nobody holds a file.
+      idleMax: 0,
       ...rest,
     });
   }

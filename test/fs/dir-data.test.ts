@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE } from '../../assembly/layout.ts';
+import { bytesOfText } from '../../src/base/bytes.ts';
 import { StatFs } from '../../src/host/inode.ts';
 import { EOPNOTSUPP, errnoName } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
@@ -305,6 +306,46 @@ describe.each(ANCHORS)('files in a directory anchored by %s', (anchor) => {
     expect(world.pages.pageCache.checkInvariants()).toBe(0);
     expect(world.fs.inodeCount).toBe(1);
     expect(openBelow(world.dir)).toBe(anchor === 'descriptors' ? 1 : 0);
+  });
+
+  test('a forgotten file keeps its pages for whoever asks next, and no data descriptor', () => {
+    const world = bootDir({ anchor, idleMax: 2 });
+    world.put('file', 'abc');
+    const file = world.walk('file');
+    expect(world.read(file)).toBe('abc');
+    const filled = world.pages.pageCache.counts.filledPages;
+    world.fs.forget(file);
+    expect(openBelow(world.dir)).toBe(anchor === 'descriptors' ? 2 : 0);
+    expect(world.walk('file')).toBe(file);
+    expect(world.read(file)).toBe('abc');
+    expect(world.pages.pageCache.counts.filledPages).toBe(filled);
+    world.fs.forget(file);
+  });
+
+  test('a forgotten file that somebody else changed is read anew', () => {
+    const world = bootDir({ anchor, idleMax: 2 });
+    world.put('file', 'abc');
+    const file = world.walk('file');
+    expect(world.read(file)).toBe('abc');
+    world.fs.forget(file);
+    world.put('file', 'changed');
+    expect(world.read(world.walk('file'))).toBe('changed');
+    world.fs.forget(file);
+  });
+
+  test('forgotten files are dropped when there are too many, and when their name goes', () => {
+    const world = bootDir({ anchor, idleMax: 2 });
+    for (const name of ['a', 'b', 'c', 'd']) {
+      world.put(name, name);
+      const file = world.walk(name);
+      world.read(file);
+      world.fs.forget(file);
+    }
+    expect(world.fs.inodeCount).toBe(3);
+    world.fs.unlink(world.fs.root, bytesOfText('d'));
+    world.fs.unlink(world.fs.root, bytesOfText('c'));
+    expect(world.fs.inodeCount).toBe(1);
+    expect(world.pages.pageCache.checkInvariants()).toBe(0);
   });
 
   test('a read-only file system changes nothing', () => {

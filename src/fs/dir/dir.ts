@@ -32,6 +32,7 @@ import { PathAnchor } from './anchor-path.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
 import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
+import { IdleInodes } from './idle.ts';
 import type { DirInode } from './inode.ts';
 import { InodeTable, type TableHooks } from './inode-table.ts';
 import { Names } from './names.ts';
@@ -49,6 +50,8 @@ export interface DirOptions {
   readonly anchor?: 'descriptors' | 'paths';
   /** Descriptors that name objects, kept open at most, not counting files in use. Default: half of what we may. */
   readonly descriptorLimit?: number;
+  /** Files that nobody holds and whose pages are kept for the next one who does. Default: 16,384. */
+  readonly idleMax?: number;
 }
 
 /** Who writes when nobody says who. */
@@ -58,6 +61,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
   readonly root: DirInode;
   readonly readOnly: boolean;
   readonly #table: InodeTable;
+  readonly #idle: IdleInodes;
   readonly #anchor: Anchor;
   readonly #data: FileData;
   readonly #attributes: AttributeChanger;
@@ -80,6 +84,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     this.#table = table;
     this.#anchor = anchor;
     this.root = table.root;
+    this.#idle = new IdleInodes(table, this.#data, options.idleMax);
     this.#data.connect(anchor);
     this.#attributes = new AttributeChanger(anchor, this.#data, options.clock);
     this.#names = new Names({ anchor, table, data: this.#data, attributes: this.#attributes, log });
@@ -95,8 +100,6 @@ export class DirFileSystem implements FileSystem<DirInode> {
     return this.#table.count;
   }
 
-  // ---- inodes --------------------------------------------------------------------------------------------------
-
   lookup(parent: DirInode, name: ByteString): DirInode | Errno {
     try {
       this.#trim();
@@ -108,7 +111,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
 
   forget(inode: DirInode): void {
     inode.shown = false;
-    this.#table.collect(inode);
+    if (!this.#idle.keep(inode)) this.#table.collect(inode);
   }
 
   getattr(inode: DirInode, out: Attr): Errno {

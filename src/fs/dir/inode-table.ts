@@ -2,7 +2,7 @@
  * Which objects are known, by identity, and where they are. Hard links are one inode. An inode stays while a client
  * holds it, or while inodes below it may need it to find their place again.
  *
- * INVARIANT: every inode in the table is shown or has children, or is the root.
+ * INVARIANT: every inode in the table is shown, idle, or has children, or is the root.
  * INVARIANT: no two inodes in the table have the same number or the same identity.
  */
 import type { BigIntStats } from 'node:fs';
@@ -88,7 +88,7 @@ export class InodeTable {
     if (before !== undefined) before.children?.delete(inode.name);
     inode.parent = parent;
     inode.name = name;
-    if (other !== undefined) this.collect(other);
+    if (other !== undefined) this.wake(other);
     if (before !== undefined) this.collect(before);
   }
 
@@ -100,11 +100,18 @@ export class InodeTable {
     parent.children.delete(inode.name);
     inode.parent = undefined;
     this.collect(parent);
+    if (inode.idle) this.wake(inode);
+  }
+
+  /** Ends an inode's idleness: it is dropped, unless somebody needs it. */
+  wake(inode: DirInode): void {
+    inode.idle = false;
+    this.collect(inode);
   }
 
   /** Drops the inode if nobody needs it, and then perhaps its parent, and so on. */
   collect(inode: DirInode): void {
-    if (inode.shown || inode === this.root || (inode.children?.size ?? 0) > 0) return;
+    if (inode.shown || inode.idle || inode === this.root || (inode.children?.size ?? 0) > 0) return;
     if (this.#byIno.get(inode.ino) === inode) this.#remove(inode);
     this.#hooks.dropped(inode);
     this.displace(inode);
@@ -113,7 +120,7 @@ export class InodeTable {
   checkInvariants(): void {
     for (const [ino, inode] of this.#byIno) {
       assert(inode.ino === ino, `inode ${inode.ino} is stored as ${ino}`);
-      assert(inode.shown || (inode.children?.size ?? 0) > 0, `inode ${ino} is kept for nobody`);
+      assert(inode.shown || inode.idle || (inode.children?.size ?? 0) > 0, `inode ${ino} is kept for nobody`);
       for (const [name, child] of inode.children ?? []) {
         assert(child.parent === inode, `child ${child.ino} of ${ino} has another parent`);
         assert(child.name === name, `child ${child.ino} of ${ino} has another name`);

@@ -31,6 +31,8 @@ export class DirInode extends Inode {
   children: Map<ByteString, DirInode> | undefined = undefined;
   /** A client holds it: set when the inode is handed out, cleared by `forget`. */
   shown = false;
+  /** No client holds it, and its pages are kept for the next one that asks. */
+  idle = false;
 
   /** The anchor's descriptor: names the object, gives no access to its content. */
   node: Descriptor<DirInode> | undefined = undefined;

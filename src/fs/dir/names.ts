@@ -178,6 +178,7 @@ export class Names {
 
   #show(inode: DirInode): DirInode {
     inode.shown = true;
+    inode.idle = false;
     return inode;
   }
 
