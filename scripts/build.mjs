@@ -55,6 +55,7 @@ async function bundles() {
     entryPoints: entries(['index', 'guest', 'testing', 'node']).concat(
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/transport/kernel/worker.ts', out: 'kernel-worker' },
+      { in: 'src/transport/stream/relay-worker.ts', out: 'relay-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
       { in: 'bench/main.ts', out: 'bench' },

@@ -1,40 +1,44 @@
 /**
- * Runs a body once for every sequence of choices it makes: `every((choose) => … choose(3) …)`. The body must make the
- * same choices when it is given the same answers. Returns how many runs there were.
+ * Runs a body once for every combination of its choices.
+ *
+ * The body asks `choose(n)` for a number below n, as often as it likes; it must depend on nothing else. Runs go through
+ * the choices like a counter with digits of changing base, so none is missed and none comes twice.
  */
-export function every(body: (choose: (count: number) => number) => void): number {
-  const answers: number[] = [];
+
+export type Choose = (count: number) => number;
+
+/** Returns how many runs there were. */
+export function every(body: (choose: Choose) => void): number {
+  const taken: number[] = [];
   const counts: number[] = [];
   let runs = 0;
   for (;;) {
-    let at = 0;
+    let depth = 0;
     body((count) => {
-      if (at === answers.length) answers.push(0);
-      counts[at] = count;
-      return answers[at++] as number;
+      if (depth === taken.length) taken.push(0);
+      counts[depth] = count;
+      return taken[depth++] as number;
     });
     runs++;
-    answers.length = at;
-    while (
-      answers.length > 0 &&
-      (answers[answers.length - 1] as number) + 1 >= (counts[answers.length - 1] as number)
-    ) {
-      answers.pop();
-    }
-    if (answers.length === 0) return runs;
-    answers[answers.length - 1] = (answers[answers.length - 1] as number) + 1;
+    while (taken.length > 0 && (taken.at(-1) as number) + 1 === counts[taken.length - 1]) taken.pop();
+    if (taken.length === 0) return runs;
+    taken[taken.length - 1] = (taken.at(-1) as number) + 1;
   }
 }
 
-/** Threads as generators: each `yield` is a point where another thread may run. Explores every interleaving. */
-export function everyInterleaving(makeThreads: () => { threads: Generator<void>[]; check: () => void }): number {
-  return every((choose) => {
-    const { threads, check } = makeThreads();
-    const live = threads.slice();
-    while (live.length > 0) {
-      const index = live.length === 1 ? 0 : choose(live.length);
-      if ((live[index] as Generator<void>).next().done) live.splice(index, 1);
-    }
-    check();
-  });
+/** A thread of a model: it does one step per `next`, and says at each stop what it waits for, if anything. */
+export type Steps = Generator<(() => boolean) | undefined, void, void>;
+
+/** Runs the threads under one schedule; returns false if some are left waiting for what never comes. */
+export function schedule(choose: Choose, threads: readonly Steps[]): boolean {
+  const waitsFor: ((() => boolean) | undefined)[] = threads.map(() => undefined);
+  const isDone = threads.map(() => false);
+  for (;;) {
+    const runnable = threads.map((_, i) => i).filter((i) => !isDone[i] && (waitsFor[i]?.() ?? true));
+    if (runnable.length === 0) return isDone.every(Boolean);
+    const i = runnable[runnable.length === 1 ? 0 : choose(runnable.length)] as number;
+    const result = (threads[i] as Steps).next();
+    if (result.done) isDone[i] = true;
+    else waitsFor[i] = result.value;
+  }
 }

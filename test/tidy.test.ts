@@ -105,7 +105,8 @@ test('files have at most 400 lines, lines 120 characters, functions 70 lines', (
     if (lines.length - 1 > 400 && !LONG_TABLES.includes(path)) complaints.push(`${path}: ${lines.length - 1} lines`);
     lines.forEach((line, i) => {
       // An inline snapshot cannot be wrapped.
-      if (line.length > 120 && !line.trimStart().startsWith('`"')) complaints.push(`${path}:${i + 1}: ${line.length} characters`);
+      if (line.length > 120 && !line.trimStart().startsWith('`"'))
+        complaints.push(`${path}:${i + 1}: ${line.length} characters`);
       const size = functionSize(lines, i);
       if (size > 70 && !path.startsWith('test/')) complaints.push(`${path}:${i + 1}: a function of ${size} lines`);
     });

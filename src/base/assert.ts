@@ -1,15 +1,10 @@
 /** Assertions: for our own bugs only. A peer's mistakes become an errno or a broken device instead. */
 
-export class AssertionError extends Error {
+class AssertionError extends Error {
   override readonly name = 'AssertionError';
 }
 
 /** Throws unless `fact` holds. One fact per call, so that the message says which one failed. */
 export function assert(fact: boolean, message: string): asserts fact {
   if (!fact) throw new AssertionError(message);
-}
-
-/** Marks a place that no value can reach; the parameter's type makes the compiler prove it. */
-export function unreachable(value: never): never {
-  throw new AssertionError(`unreachable: ${String(value)}`);
 }

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { runDemo, UsageError } from './demo/demo.ts';
 import { formatReport } from './demo/table.ts';
 import { mountCommand } from './mount.ts';
+import { serveCommand } from './serve.ts';
 
 const HELP = `Usage: virtiofs COMMAND [OPTION…]
 
@@ -17,6 +18,9 @@ const HELP = `Usage: virtiofs COMMAND [OPTION…]
   mount SPEC MOUNTPOINT [-o OPTION,…]
       Serve SPEC (memory, memory:SIZE, dir:PATH) to the Linux kernel, in the foreground, until it is unmounted or a
       signal comes. Needs root.
+  serve SPEC --socket PATH
+      Serve SPEC as raw FUSE over a Unix stream socket, in the foreground, until a signal comes. A guest mounts it as
+      fuse:PATH.
 
   --help, --version
 `;
@@ -31,6 +35,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === 'demo') return await demo(rest);
     if (command === 'bench') return await bench(rest);
     if (command === 'mount') return await mountCommand(rest);
+    if (command === 'serve') return await serveCommand(rest);
     throw new UsageError(`unknown command '${command}': virtiofs --help lists them`);
   } catch (error) {
     if (!isUsageError(error)) throw error;

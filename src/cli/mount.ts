@@ -134,6 +134,7 @@ function parse(args: readonly string[]): MountArguments {
 function specWith(spec: FileSystemSpec, options: KernelMountOptions): FileSystemSpec {
   const { uid, gid, mode, size } = options;
   if (spec.type === 'memory') return size === undefined ? spec : { ...spec, size: parseSize(size) };
+  if (spec.type === 'fuse') throw new TypeError('mount cannot serve fuse:SOCKET: let its server mount itself');
   const isForMemory = uid !== undefined || gid !== undefined || mode !== undefined || size !== undefined;
   if (isForMemory) throw new TypeError('mount options uid=, gid=, mode= and size= are for memory: leave them out here');
   return { ...spec, readOnly: options.readOnly };

@@ -35,7 +35,8 @@ export function ownerOf(parent: MemoryDirectory, bits: number, caller: Caller): 
 export function stripSetgid(parent: MemoryDirectory, bits: number, caller: Caller): number {
   const both = mode.S_ISGID | mode.S_IXGRP;
   if ((bits & both) !== both || (parent.mode & mode.S_ISGID) === 0) return bits;
-  return caller.uid === 0 || caller.gid === parent.gid ? bits : bits & ~mode.S_ISGID;
+  const isMember = caller.uid === 0 || caller.gid === parent.gid || caller.extraGid === parent.gid;
+  return isMember ? bits : bits & ~mode.S_ISGID;
 }
 
 /**

@@ -29,6 +29,8 @@ export class Request {
   /** Where a variable reply (READ, READDIR, READLINK …) goes, and how much fits; size 0 = none. */
   dataOut = 0;
   dataOutSize = 0;
+  /** After this long without an answer the host is asked to give the request up: INTERRUPT. */
+  timeoutMs = Number.POSITIVE_INFINITY;
 }
 
 export interface Channel {

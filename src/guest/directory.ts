@@ -99,12 +99,16 @@ export class OpenDirectory {
     return OK;
   }
 
-  /** Every entry with a nodeid counted a lookup on the host, whether or not the program reads that far. */
+  /**
+   * Every entry with a nodeid counted a lookup on the host, whether or not the program reads that far.
+   * SPEC: fs/fuse/readdir.c, fuse_direntplus_link: "." and ".." never do, whatever their nodeid.
+   */
   #adoptAll(data: number, size: number, version: number): void {
     const { channel, dentries } = this.#mount;
     const reader = new DirentReader('plus');
     reader.reset(channel.view, data, size);
     while (!reader.isDone && reader.next() === OK) {
+      if (reader.name === '.' || reader.name === '..') continue;
       const isNamed = EntryOut.nodeid.get(channel.view, reader.entryAt) !== 0;
       if (isNamed) dentries.adopt(this.inode, reader.name, reader.entryAt, version);
     }

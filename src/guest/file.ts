@@ -31,6 +31,9 @@ export class OpenFile {
   readonly #hasHandle: boolean;
   /** A mapping keeps the description, as in POSIX: the handle is released after the last of them is gone. */
   readonly mappings = new Set<Mapping>();
+  /** Whether it may have a flock lock, which RELEASE then ends. */
+  hasFlock = false;
+  #lockOwner = 0;
   #pos = 0;
   /** The last append left the position at the end of the file, wherever that is. */
   #isAtEnd = false;
@@ -140,9 +143,16 @@ export class OpenFile {
     return this.#hasHandle ? this.fh : undefined;
   }
 
-  /** A reader has nothing to report. With POSIX locks, FLUSH will be what releases them, readers' too. */
+  /** Who this open file is as an owner of locks, apart from the process. */
+  lockOwner(): number {
+    if (this.#lockOwner === 0) this.#lockOwner = this.mount.locks.newOwner();
+    return this.#lockOwner;
+  }
+
+  /** A reader has nothing to report; but closing any descriptor takes the process's locks, and FLUSH is what does it. */
   #flush(): Errno {
-    const isNeeded = this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0;
+    const hasLocks = this.mount.locks.locked.delete(this.inode);
+    const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);
     return isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh) : OK;
   }
 
@@ -150,7 +160,9 @@ export class OpenFile {
     const { mount, inode } = this;
     const opcode = inode.isDirectory ? OPS.RELEASEDIR.code : OPS.RELEASE.code;
     mount.openFiles.delete(this);
-    if (this.#hasHandle) mount.files.release(opcode, inode.nodeid, this.fh, this.flags);
+    if (this.#hasHandle) {
+      mount.files.release(opcode, inode.nodeid, this.fh, this.flags, this.hasFlock ? this.#lockOwner : 0);
+    }
     mount.inodes.release(inode);
   }
 

@@ -14,6 +14,7 @@ import { type MountOptions, type ResolvedOptions, resolveOptions } from './optio
 import { AttrRequests } from './request-attrs.ts';
 import { DaxRequests } from './request-dax.ts';
 import { FileRequests } from './request-files.ts';
+import { LockRequests } from './request-locks.ts';
 import { NameRequests } from './request-names.ts';
 import { Session } from './session.ts';
 import type { Window } from './window.ts';
@@ -26,6 +27,7 @@ export class Mount {
   readonly names: NameRequests;
   readonly attrs: AttrRequests;
   readonly files: FileRequests;
+  readonly locks: LockRequests;
   readonly forgets: Forgets;
   readonly inodes: InodeCache;
   readonly dentries: DentryCache;
@@ -46,6 +48,7 @@ export class Mount {
     this.names = new NameRequests(this.session);
     this.attrs = new AttrRequests(this.session);
     this.files = new FileRequests(this.session);
+    this.locks = new LockRequests(this.session);
     this.forgets = new Forgets(this.session);
     this.inodes = new InodeCache(this.session, this.attrs, this.forgets, clock, dax);
     this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);

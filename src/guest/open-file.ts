@@ -6,6 +6,16 @@ import { chmodInode, chownInode, utimensInode } from './attr-calls.ts';
 import { FsError } from './errors.ts';
 import type { OpenFile } from './file.ts';
 import { copyRange } from './file-change.ts';
+import {
+  findLock,
+  flockFile,
+  type LockInfo,
+  type LockOptions,
+  type LockRange,
+  type LockType,
+  type LockWait,
+  lockRange,
+} from './lock-calls.ts';
 import { type Mapping, type MmapOptions, mmapFile } from './mapping.ts';
 import { Stats } from './stats.ts';
 
@@ -129,6 +139,26 @@ export class File {
     const to = bytePosition('targetPosition', targetPosition);
     const n = copyRange(this.#file, from, target.#file, to, bytePosition('length', length));
     return this.#count(n, 'copy_file_range');
+  }
+
+  /**
+   * fcntl(2): locks or releases a range of bytes for this guest (or for this open file alone, see `owner`). Throws
+   * EAGAIN if somebody else has it; with `wait` EDEADLK if waiting could not end, with `timeoutMs` ETIMEDOUT.
+   */
+  lock(options: LockOptions): void {
+    this.#check(lockRange(this.#file, options), 'fcntl');
+  }
+
+  /** Returns the lock that would keep `lock` from getting this range, the first if there are several. */
+  getLock(type: 'shared' | 'exclusive', range: LockRange = {}): LockInfo | null {
+    const found = findLock(this.#file, type, range);
+    if (typeof found === 'number') throw new FsError(found, 'fcntl', this.path);
+    return found ?? null;
+  }
+
+  /** flock(2): locks the whole file for this open file; a lock it has is converted, and lost if that is not possible. */
+  flock(type: LockType, options: LockWait = {}): void {
+    this.#check(flockFile(this.#file, type, options), 'flock');
   }
 
   /** mmap(2), shared. Throws ENODEV when the file is not read through a window. */

@@ -13,7 +13,7 @@ const ATTR_OUT_SIZE = sizeOf(AttrOut);
 const STATFS_OUT_SIZE = sizeOf(StatfsOut);
 
 /** What SETATTR shall change: the fields named by the FATTR_* bits in `valid`. Reused from call to call. */
-export class AttrChange {
+class AttrChange {
   valid = 0;
   size = 0;
   mode = 0;

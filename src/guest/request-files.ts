@@ -1,10 +1,11 @@
 /** Requests about open files and directories. Payloads go through memory that both ends reach: see `Channel`. */
 import { EIO, ENOSYS, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
-import { FSYNC_FLAGS, WRITE_FLAGS } from '../wire/flags.ts';
+import { FSYNC_FLAGS, RELEASE_FLAGS, WRITE_FLAGS } from '../wire/flags.ts';
 import * as fuse from '../wire/fuse.ts';
 import { type Fh, FUSE_ROOT_ID, type NodeId } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
+import { writeFlushOwner } from './request-locks.ts';
 import type { Session } from './session.ts';
 
 const OPEN_IN_SIZE = sizeOf(fuse.OpenIn);
@@ -84,15 +85,23 @@ export class FileRequests {
     if (session.lacks(OPS.FLUSH.code)) return OK;
     const at = session.begin(OPS.FLUSH.code, nodeid, FLUSH_IN_SIZE, 0);
     fuse.FlushIn.fh.set(session.channel.view, at, fh);
+    writeFlushOwner(session.channel.view, at);
     return ignoreEnosys(session.call());
   }
 
-  /** RELEASE or RELEASEDIR: posted, because nobody could do anything about its answer. */
-  release(opcode: number, nodeid: NodeId, fh: Fh, flags: number): void {
+  /**
+   * RELEASE or RELEASEDIR: posted, because nobody could do anything about its answer. `flockOwner`: who has flock locks
+   * that end with it; 0 = nobody.
+   */
+  release(opcode: number, nodeid: NodeId, fh: Fh, flags: number, flockOwner = 0): void {
     const session = this.#session;
+    const { view } = session.channel;
     const at = session.begin(opcode, nodeid, RELEASE_IN_SIZE, 0);
-    fuse.ReleaseIn.fh.set(session.channel.view, at, fh);
-    fuse.ReleaseIn.flags.set(session.channel.view, at, flags);
+    fuse.ReleaseIn.fh.set(view, at, fh);
+    fuse.ReleaseIn.flags.set(view, at, flags);
+    fuse.ReleaseIn.lock_owner.setWords(view, at, flockOwner, 0);
+    const releaseFlags = flockOwner === 0 ? 0 : RELEASE_FLAGS.FUSE_RELEASE_FLOCK_UNLOCK;
+    fuse.ReleaseIn.release_flags.set(view, at, releaseFlags);
     session.post();
   }
 

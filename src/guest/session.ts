@@ -26,8 +26,10 @@ export type InitFlag = keyof typeof INIT_FLAG_BITS;
 /** What this guest can do; nothing is used that the host did not take. */
 const INIT_OFFERED: readonly InitFlag[] = [
   'FUSE_ASYNC_READ',
+  'FUSE_POSIX_LOCKS',
   'FUSE_ATOMIC_O_TRUNC',
   'FUSE_BIG_WRITES',
+  'FUSE_FLOCK_LOCKS',
   'FUSE_DONT_MASK',
   'FUSE_DO_READDIRPLUS',
   'FUSE_READDIRPLUS_AUTO',
@@ -114,6 +116,7 @@ export class Session {
     request.replySize = replySize;
     request.dataInSize = 0;
     request.dataOutSize = 0;
+    request.timeoutMs = Number.POSITIVE_INFINITY;
     const at = this.channel.args;
     this.channel.bytes.fill(0, at, at + fixedSize);
     return at;

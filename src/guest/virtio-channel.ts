@@ -7,15 +7,17 @@
  * SPEC: virtio 1.3, 5.11.6.2: FORGET, INTERRUPT and BATCH_FORGET only on hiprio, everything else on request queues.
  */
 import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
 import type { Doorbell } from '../base/doorbell.ts';
 import { SegmentList } from '../virtio/chain.ts';
 import type { DriverQueue } from '../virtio/driver.ts';
 import type { VirtioDriver } from '../virtio/negotiate.ts';
 import { ParkedQueue } from '../virtio/parked.ts';
 import { EIO, ENOTCONN, type Errno, OK } from '../wire/errno.ts';
-import { InHeader, OutHeader } from '../wire/fuse.ts';
+import { InHeader, InterruptIn, OutHeader } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
+import { sizeOf } from '../wire/struct.ts';
 import { ARGS_ROOM, type Channel, REPLY_ROOM, Request } from './channel.ts';
 
 const REPLY_AT = 8256;
@@ -27,6 +29,8 @@ const POST_STRIDE = POST_ROOM + 64;
 export const REQUEST_AREA_SIZE = POSTS_AT + POST_COUNT * POST_STRIDE;
 
 const CALL_TOKEN = 0;
+/** An INTERRUPT that overtook its request on the other queue meant nothing: it is sent again. */
+const INTERRUPT_AGAIN_MS = 20;
 
 export interface VirtioChannelOptions {
   readonly driver: VirtioDriver;
@@ -36,6 +40,7 @@ export interface VirtioChannelOptions {
   readonly dataAt: number;
   readonly dataSize: number;
   readonly bell: Doorbell;
+  readonly clock: Clock;
   /** Looks at the ring before sleeping; 0 in one thread. */
   readonly spins: number;
   readonly hasWindow: boolean;
@@ -67,6 +72,8 @@ export class VirtioChannel implements Channel {
   readonly #parked = new ParkedQueue();
   readonly #parkedHiprio = new ParkedQueue();
   #unique = 0;
+  /** `unique` of the call. */
+  #called = 0;
   #isAnswered = false;
   #usedLength = 0;
   #isClosed = false;
@@ -95,10 +102,12 @@ export class VirtioChannel implements Channel {
     const { request } = this;
     this.received = 0;
     if (this.#isGone()) return ENOTCONN;
-    this.#writeHeader(this.#options.requestAt, request.argSize + request.dataInSize);
+    this.#writeHeader(this.#options.requestAt, request.opcode, request.argSize + request.dataInSize);
+    this.#called = this.#unique;
     this.#isAnswered = false;
     if (!this.#submitCall()) return ENOTCONN;
-    if (!this.#waitForAnswer()) return ENOTCONN;
+    const isEndless = request.timeoutMs === Number.POSITIVE_INFINITY;
+    if (!(isEndless ? this.#waitForAnswer() : this.#waitOrInterrupt(request.timeoutMs))) return ENOTCONN;
     return this.#checkReply();
   }
 
@@ -110,13 +119,8 @@ export class VirtioChannel implements Channel {
     if (post === 0) return;
     const at = this.#postAt(post);
     this.bytes.copyWithin(at + IN_HEADER_SIZE, this.args, this.args + request.argSize);
-    this.#writeHeader(at, request.argSize);
-    this.counts.requests++;
-    const queue = isHighPriority(request.opcode) ? this.#hiprio : this.#queue;
-    const parked = queue === this.#hiprio ? this.#parkedHiprio : this.#parked;
-    // Nobody overtakes what is parked: not even when there is room again.
-    if (parked.count > 0 || !this.#addPost(queue, post)) parked.push(post);
-    this.#publish(queue);
+    this.#writeHeader(at, request.opcode, request.argSize);
+    this.#submitPost(isHighPriority(request.opcode) ? this.#hiprio : this.#queue, post);
   }
 
   drain(): void {
@@ -132,11 +136,11 @@ export class VirtioChannel implements Channel {
     this.#options.onClose();
   }
 
-  #writeHeader(at: number, bodySize: number): void {
+  #writeHeader(at: number, opcode: number, bodySize: number): void {
     const { request, view } = this;
     const unique = ++this.#unique;
     InHeader.len.set(view, at, IN_HEADER_SIZE + bodySize);
-    InHeader.opcode.set(view, at, request.opcode);
+    InHeader.opcode.set(view, at, opcode);
     InHeader.unique.setWords(view, at, unique >>> 0, Math.floor(unique / 0x1_0000_0000));
     InHeader.nodeid.set(view, at, request.nodeid);
     InHeader.uid.set(view, at, request.uid);
@@ -163,6 +167,14 @@ export class VirtioChannel implements Channel {
     this.#writable.push(this.#options.requestAt + REPLY_AT, OUT_HEADER_SIZE + request.replySize);
     this.#writable.push(request.dataOut, request.dataOutSize);
     return this.#queue.add(this.#readable, this.#writable, CALL_TOKEN);
+  }
+
+  #submitPost(queue: DriverQueue, post: number): void {
+    this.counts.requests++;
+    const parked = queue === this.#hiprio ? this.#parkedHiprio : this.#parked;
+    // Nobody overtakes what is parked: not even when there is room again.
+    if (parked.count > 0 || !this.#addPost(queue, post)) parked.push(post);
+    this.#publish(queue);
   }
 
   /** Adds a posted request that lies in its buffer; its own header says how long it is. */
@@ -201,15 +213,40 @@ export class VirtioChannel implements Channel {
     return true;
   }
 
+  /** As above; when the time is over, asks the host to give the request up, and still waits for what it says. */
+  #waitOrInterrupt(timeoutMs: number): boolean {
+    const { clock } = this.#options;
+    let dueMs = clock.monotonicMs() + timeoutMs;
+    while (!this.#isAnswered) {
+      const nowMs = clock.monotonicMs();
+      if (nowMs >= dueMs) {
+        this.#interrupt();
+        dueMs = nowMs + INTERRUPT_AGAIN_MS;
+      }
+      if (!this.#waitOnce(this.#queue, this.#queue, Math.min(1000, dueMs - nowMs))) return this.#isAnswered;
+    }
+    return true;
+  }
+
+  #interrupt(): void {
+    const post = this.#takePost();
+    if (post === 0) return;
+    const at = this.#postAt(post);
+    this.#writeHeader(at, OPS.INTERRUPT.code, sizeOf(InterruptIn));
+    const [low, high] = [this.#called >>> 0, Math.floor(this.#called / 0x1_0000_0000)];
+    InterruptIn.unique.setWords(this.view, at + IN_HEADER_SIZE, low, high);
+    this.#submitPost(this.#hiprio, post);
+  }
+
   /** Sleeps until one of two queues has used entries, and takes them. False: the device is gone. */
-  #waitOnce(one: DriverQueue, other: DriverQueue): boolean {
+  #waitOnce(one: DriverQueue, other: DriverQueue, timeoutMs = 1000): boolean {
     const { bell, driver } = this.#options;
     const seen = bell.seen();
     const isThere = one.enableInterrupts() || (other !== one && other.enableInterrupts());
     const isGone = this.#isGone();
     if (!isThere && !isGone) {
       this.counts.sleeps++;
-      bell.wait(seen, 1000);
+      bell.wait(seen, timeoutMs);
     }
     one.disableInterrupts();
     other.disableInterrupts();
@@ -243,7 +280,7 @@ export class VirtioChannel implements Channel {
     const at = this.#options.requestAt + REPLY_AT;
     const used = this.#usedLength;
     if (used < OUT_HEADER_SIZE || OutHeader.len.get(this.view, at) !== used) return EIO;
-    const unique = this.#unique;
+    const unique = this.#called;
     if (OutHeader.unique.low(this.view, at) !== unique >>> 0) return EIO;
     if (OutHeader.unique.high(this.view, at) !== Math.floor(unique / 0x1_0000_0000)) return EIO;
     const error = -OutHeader.error.get(this.view, at);

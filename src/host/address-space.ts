@@ -16,7 +16,7 @@ import { FilePages, type PageBacking, type Quota } from './file-pages.ts';
 import type { PageCache } from './page-cache.ts';
 
 /** Positions are exact numbers, and page arithmetic must stay so. */
-export const MAX_FILE_SIZE = 2 ** 52;
+const MAX_FILE_SIZE = 2 ** 52;
 const SEEK_DATA = 3;
 
 export class AddressSpace {

@@ -55,3 +55,11 @@ export interface Call {
    */
   readonly defer?: () => Deferred | undefined;
 }
+
+/** Whoever answers a client's calls: a session of our server, or a relay's to somebody else's. */
+export interface CallHandler {
+  /** Answers one request: fills the call's reply. Never throws. */
+  handle(call: Call): void;
+  /** The client is gone. */
+  close(): void;
+}

@@ -17,13 +17,12 @@ import { InHeader, OutHeader, WriteIn } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import { type Call, type Deferred, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
+import { type Call, type CallHandler, type Deferred, REPLY_ROOM, REQUEST_ROOM } from './call.ts';
 import type { CpuSlot } from './cpu-slot.ts';
 import { DeferredChain } from './deferred-chain.ts';
 import type { GracePeriod } from './grace.ts';
 import type { Log } from './log.ts';
 import type { WindowMapper } from './mapper.ts';
-import type { Session } from './session.ts';
 
 const WRITE_HEAD = IN_HEADER_SIZE + sizeOf(WriteIn);
 /** Chains served from one queue before the others get their turn. */
@@ -33,7 +32,7 @@ export interface DeviceServerOptions {
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
   /** Starts a session for the guest that comes next. */
-  readonly openSession: () => Session;
+  readonly openSession: () => CallHandler;
   readonly slot: CpuSlot;
   readonly grace: GracePeriod;
   readonly mapper: WindowMapper | undefined;
@@ -54,7 +53,7 @@ export class DeviceServer {
   #chain = new Chain();
   readonly #call: MutableCall;
   #serving: DeviceQueue | undefined;
-  #session: Session | undefined;
+  #session: CallHandler | undefined;
   readonly #requestBytes: Uint8Array;
   readonly #replyBytes: Uint8Array;
 

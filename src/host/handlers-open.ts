@@ -74,7 +74,8 @@ function enterAndOpen(session: Session, call: Call, inode: Inode, without = 0): 
   return opened;
 }
 
-function openFile(session: Session, call: Call, inode: Inode, flags: number, openFlags: number, outAt: number): Errno {
+function openFile(session: Session, call: Call, inode: Inode, asked: number, openFlags: number, outAt: number): Errno {
+  const flags = flagsFor(session, asked);
   const allowed = checkOpen(session, inode, flags);
   if (allowed !== OK) return allowed;
   const opened = session.fs.open(inode, flags);
@@ -86,6 +87,12 @@ function openFile(session: Session, call: Call, inode: Inode, flags: number, ope
   }
   writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), session.options.openFlags);
   return OK;
+}
+
+/** A client that gathers writes reads what is around them first, through whatever handle it has. */
+function flagsFor(session: Session, flags: number): number {
+  if (!session.negotiated.has('FUSE_WRITEBACK_CACHE')) return flags;
+  return (flags & mode.O_ACCMODE) === mode.O_WRONLY ? (flags & ~mode.O_ACCMODE) | mode.O_RDWR : flags;
 }
 
 function checkOpen(session: Session, inode: Inode, flags: number): Errno {

@@ -34,6 +34,7 @@ const WANTED: readonly InitFlag[] = [
   'FUSE_MAX_PAGES',
   'FUSE_CACHE_SYMLINKS',
   'FUSE_HANDLE_KILLPRIV_V2',
+  'FUSE_CREATE_SUPP_GROUP',
   'FUSE_INIT_EXT',
 ];
 
@@ -106,6 +107,7 @@ function agree(session: Session, call: Call, minor: number): void {
 function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   const wanted = [...WANTED];
   if (session.fs.parent !== undefined) wanted.push('FUSE_EXPORT_SUPPORT');
+  if (session.options.writebackCache) wanted.push('FUSE_WRITEBACK_CACHE');
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
   // A lock may have to be waited for. Without these the client keeps its locks to itself.
   if (call.defer !== undefined) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');

@@ -75,4 +75,6 @@ export class Caller {
   gid = 0;
   pid = 0;
   umask = 0;
+  /** The group of the directory, if the caller is in it besides `gid`; −1 otherwise, or if nobody said so. */
+  extraGid?: number = -1;
 }

@@ -43,6 +43,8 @@ export interface SessionOptions {
   /** FOPEN_* bits of every OPEN and OPENDIR reply. */
   readonly openFlags: number;
   readonly opendirFlags: number;
+  /** The client may keep written pages and times to itself for a while, and write them when it likes. */
+  readonly writebackCache: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
 }
@@ -57,6 +59,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
   maxBackground: 64,
   openFlags: 0,
   opendirFlags: 0,
+  writebackCache: false,
   usesDax: () => true,
 };
 

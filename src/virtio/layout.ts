@@ -36,7 +36,7 @@ export const VIRTQ_USED_ELEM_SIZE = 8;
 export const VIRTQ_DESC_ALIGN = 16;
 export const VIRTQ_AVAIL_ALIGN = 2;
 export const VIRTQ_USED_ALIGN = 4;
-export const VIRTQ_SIZE_MAX = 32768;
+const VIRTQ_SIZE_MAX = 32768;
 
 /** SPEC: virtio 1.3, 2.7.5.2: a chain is at most 2^32 bytes in total. */
 export const VIRTQ_CHAIN_BYTES_MAX = 0x1_0000_0000;

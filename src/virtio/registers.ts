@@ -32,7 +32,7 @@ import { assert } from '../base/assert.ts';
 import { type RingAddresses, VIRTIO_FS_SHMCAP_ID_CACHE, VIRTIO_FS_TAG_SIZE, VIRTIO_ID_FS } from './layout.ts';
 
 export const REGISTERS_SIZE = 0x400;
-export const REGISTERS_ALIGN = 4;
+const REGISTERS_ALIGN = 4;
 /** How many queues the block has room for. */
 export const QUEUE_COUNT_MAX = 16;
 

@@ -92,6 +92,7 @@ export function connect(options: ConnectOptions): Connection {
     dataAt: slot.dataAt,
     dataSize: map.dataSize,
     bell,
+    clock,
     spins: options.spins,
     hasWindow: region !== undefined,
     isDead,

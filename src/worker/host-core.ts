@@ -3,6 +3,7 @@
  * It knows no worker: `host-worker.ts` runs its loop in a thread of its own, `inline.ts` steps it in the guest's.
  */
 import { CPU_BELL } from '../../assembly/layout.ts';
+import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
 import type { DaxExports } from '../dax/exports.ts';
@@ -15,6 +16,7 @@ import { HostLoop } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
 import { PageCache } from '../host/page-cache.ts';
 import { Server } from '../host/server.ts';
+import type { Relay } from '../transport/stream/relay.ts';
 import { SegmentList } from '../virtio/chain.ts';
 import { LocalMemory } from '../virtio/memory.ts';
 import { VirtioDevice } from '../virtio/negotiate.ts';
@@ -29,7 +31,10 @@ export interface HostCoreOptions {
   readonly settings: HostSettings;
   readonly clock: Clock;
   readonly log: Log;
-  readonly makeFileSystem: (pageCache: PageCache, clock: Clock, log: Log) => FileSystem;
+  /** What the guests are served from: a file system of ours … */
+  readonly makeFileSystem?: (pageCache: PageCache, clock: Clock, log: Log) => FileSystem;
+  /** … or somebody else's server. One of the two. */
+  readonly relay?: Relay;
   /** Doorbells, unless they are the ones in shared memory: the host's, and one per guest. */
   readonly bells?: { readonly host: Doorbell; readonly guest: (index: number) => Doorbell };
   readonly idleLooks: number;
@@ -52,27 +57,25 @@ export interface HostReport {
 }
 
 export class HostCore {
-  readonly fs: FileSystem;
   readonly pageCache: PageCache;
-  readonly server: Server;
   readonly loop: HostLoop;
   readonly devices: readonly DeviceServer[];
   readonly slots: readonly CpuSlot[];
   readonly #options: HostCoreOptions;
+  readonly #server: Server | undefined;
+  readonly #relay: Relay | undefined;
 
   constructor(options: HostCoreOptions) {
     this.#options = options;
-    const { buffer, wasm, map, clock, log, settings } = options;
+    const { buffer, wasm, map, clock, settings } = options;
     wasm.poolInit(map.poolAt, map.framesAt, map.frameCount, map.frameTableAt, map.bitmapAt);
     this.slots = map.slots.map((slot, index) => {
       return new CpuSlot(buffer, { ...slot, rangeCount: map.rangeCount }, options.bells?.guest(index));
     });
     const grace = new GracePeriod(this.slots, options.pause);
     this.pageCache = new PageCache({ wasm, buffer, poolAt: map.poolAt, grace });
-    this.fs = options.makeFileSystem(this.pageCache, clock, log);
-    const scratch = new SegmentList();
-    scratch.push(map.scratchAt, SCRATCH_SIZE);
-    this.server = new Server({ fs: this.fs, clock, log, scratch });
+    this.#relay = options.relay;
+    this.#server = this.#makeServer();
     const memory = new LocalMemory(buffer);
     this.devices = map.slots.map((slot, index) => this.#makeDevice(memory, slot, index));
     this.loop = new HostLoop(this.devices, {
@@ -85,10 +88,16 @@ export class HostCore {
     });
   }
 
+  /** The FUSE server over the file system; a host that relays has none. */
+  get server(): Server {
+    assert(this.#server !== undefined, 'a host that relays has no server of its own');
+    return this.#server;
+  }
+
   /** Writes dirty pages to the backing; what fails is logged now and reported by the file's next fsync. */
   writeBack(): void {
     this.pageCache.sweepLimbo();
-    const error = this.fs.sync();
+    const error = this.#server?.fs.sync() ?? 0;
     if (error !== 0) this.#options.log('error', `write-back failed: errno ${error}`);
   }
 
@@ -97,7 +106,8 @@ export class HostCore {
     for (const device of this.devices) device.shutDown();
     this.writeBack();
     const report = this.report();
-    this.fs.destroy();
+    this.#server?.fs.destroy();
+    this.#relay?.close();
     return report;
   }
 
@@ -109,7 +119,7 @@ export class HostCore {
       sleeps: this.loop.sleeps,
       graces: this.pageCache.grace.count,
       ...this.pageCache.counts,
-      inodes: this.server.store.count,
+      inodes: this.#server?.store.count ?? 0,
       usedFrames: this.pageCache.frameCount - this.pageCache.freeFrames,
     };
   }
@@ -117,7 +127,7 @@ export class HostCore {
   #makeDevice(memory: LocalMemory, slotMap: SlotMap, index: number): DeviceServer {
     const { buffer, map, settings, log, bells } = this.#options;
     const slot = this.slots[index] as CpuSlot;
-    const mapper = map.rangeCount > 0 ? new WindowMapper(slot, this.pageCache, this.server.store) : undefined;
+    const mapper = this.#makeMapper(slot);
     const device = new VirtioDevice({
       registers: new Registers(buffer, slotMap.registersAt),
       memory,
@@ -128,9 +138,11 @@ export class HostCore {
       // The window is no memory of its own: its base says where its page table starts, its length how much it maps.
       ...(mapper === undefined ? {} : { window: { base: slotMap.tableAt, length: map.windowSize } }),
     });
+    const name = `guest ${index}`;
     const openSession = () =>
+      this.#relay?.openSession(name) ??
       this.server.openSession({
-        name: `guest ${index}`,
+        name,
         window: mapper,
         attrTimeoutMs: settings.attrTimeoutMs,
         entryTimeoutMs: settings.entryTimeoutMs,
@@ -138,5 +150,20 @@ export class HostCore {
         maxWrite: map.dataSize,
       });
     return new DeviceServer({ device, memory, openSession, slot, grace: this.pageCache.grace, mapper, log });
+  }
+
+  #makeServer(): Server | undefined {
+    const { makeFileSystem, relay, clock, log, map } = this.#options;
+    assert((makeFileSystem === undefined) !== (relay === undefined), 'a host serves a file system or relays');
+    if (makeFileSystem === undefined) return undefined;
+    const scratch = new SegmentList();
+    scratch.push(map.scratchAt, SCRATCH_SIZE);
+    return new Server({ fs: makeFileSystem(this.pageCache, clock, log), clock, log, scratch });
+  }
+
+  /** Somebody else's server has no pages that a window could show. */
+  #makeMapper(slot: CpuSlot): WindowMapper | undefined {
+    if (this.#server === undefined || this.#options.map.rangeCount === 0) return undefined;
+    return new WindowMapper(slot, this.pageCache, this.#server.store);
   }
 }

@@ -17,10 +17,12 @@ export interface HostSettings {
 /** A file system by name: what SPEC means on the command line. */
 export type FileSystemSpec =
   | { readonly type: 'memory'; readonly size?: number }
-  | { readonly type: 'dir'; readonly path: string; readonly readOnly?: boolean };
+  | { readonly type: 'dir'; readonly path: string; readonly readOnly?: boolean }
+  /** A foreign FUSE server behind a Unix socket. */
+  | { readonly type: 'fuse'; readonly path: string };
 
 export interface HostOptions extends Partial<MemoryOptions> {
-  /** What to serve: `memory`, `memory:64MiB`, `dir:PATH`, or the same as an object. Default: `memory`. */
+  /** What to serve: `memory`, `memory:64MiB`, `dir:PATH`, `fuse:SOCKET`, or the same as an object. Default: `memory`. */
   readonly fs?: string | FileSystemSpec;
   /** The device's tag, up to 36 bytes. Default: `virtiofs`. */
   readonly tag?: string;
@@ -41,6 +43,9 @@ const DEFAULTS: MemoryOptions = {
   requestQueues: 1,
   dataSize: 256 * 1024,
 };
+
+/** A relay has no pages of its own: no window, and a cache that is never used. */
+const RELAYED = { cacheSize: 64 * 1024, windowSize: 0 };
 
 /** Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. */
 export function completeOptions(options: HostOptions): { settings: HostSettings; memory: MemoryOptions } {
@@ -65,10 +70,10 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
     requestQueues: options.requestQueues ?? DEFAULTS.requestQueues,
     dataSize: options.dataSize ?? DEFAULTS.dataSize,
   };
-  return { settings, memory };
+  return { settings, memory: spec.type === 'fuse' ? { ...memory, ...RELAYED } : memory };
 }
 
-/** Reads a SPEC: `memory`, `memory:SIZE`, `dir:PATH`. */
+/** Reads a SPEC: `memory`, `memory:SIZE`, `dir:PATH`, `fuse:SOCKET`. */
 export function parseSpec(text: string): FileSystemSpec {
   const colon = text.indexOf(':');
   const type = colon < 0 ? text : text.slice(0, colon);
@@ -78,7 +83,11 @@ export function parseSpec(text: string): FileSystemSpec {
     if (rest === '') throw new TypeError('dir: needs a path, as in dir:/some/where');
     return { type, path: rest };
   }
-  throw new TypeError(`unknown file system '${text}': expected memory, memory:SIZE or dir:PATH`);
+  if (type === 'fuse') {
+    if (rest === '') throw new TypeError('fuse: needs the path of a Unix socket, as in fuse:/run/server.sock');
+    return { type, path: rest };
+  }
+  throw new TypeError(`unknown file system '${text}': expected memory, memory:SIZE, dir:PATH or fuse:SOCKET`);
 }
 
 /** Reads `64MiB`, `1G`, `4096`; K, M, G are powers of 1024. */

@@ -1,7 +1,8 @@
 /** Entry point of the host's worker: builds the host over the memory it is sent, serves, reports, ends. */
 import { SystemClock } from '../base/clock.ts';
 import { instantiate } from '../dax/instantiate.ts';
-import { loadFileSystem } from './file-systems.ts';
+import type { Log } from '../host/log.ts';
+import { loadFileSystem, loadRelay } from './file-systems.ts';
 import { HostCore } from './host-core.ts';
 import type { HostSettings } from './host-options.ts';
 import { HEADER_HOST_STATE, HEADER_STOP, HOST_RUNNING, HOST_STOPPED, type MemoryMap } from './memory-map.ts';
@@ -29,18 +30,24 @@ port.onMessage((message) => {
 async function serve({ memory, module, map, settings }: StartMessage): Promise<void> {
   const words = new Int32Array(memory.buffer);
   try {
-    const makeFileSystem = await loadFileSystem(settings.fs, map.cacheSize);
+    const { fs } = settings;
+    const log: Log = (level, text) => port.post({ type: 'log', level, text });
+    const isStopping = () => Atomics.load(words, HEADER_STOP >> 2) !== 0;
+    const source =
+      fs.type === 'fuse'
+        ? { relay: await loadRelay(fs.path, { buffer: memory.buffer, maxWrite: map.dataSize, log, isStopping }) }
+        : { makeFileSystem: await loadFileSystem(fs, map.cacheSize) };
     const core = new HostCore({
       buffer: memory.buffer,
       wasm: instantiate(module, memory),
       map,
       settings,
       clock: new SystemClock(),
-      log: (level, text) => port.post({ type: 'log', level, text }),
-      makeFileSystem,
+      log,
+      ...source,
       idleLooks: IDLE_LOOKS,
       pause: makePause(),
-      isStopping: () => Atomics.load(words, HEADER_STOP >> 2) !== 0,
+      isStopping,
     });
     // ORDER: registers of all slots are written before; a guest probes only after it saw this.
     Atomics.store(words, HEADER_HOST_STATE >> 2, HOST_RUNNING);

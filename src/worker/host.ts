@@ -60,7 +60,7 @@ export class IsolationError extends Error {
 }
 
 /** Throws an IsolationError that says what to do when shared memory is not to be had. */
-export function requireSharedMemory(): void {
+function requireSharedMemory(): void {
   const scope = globalThis as { crossOriginIsolated?: boolean; SharedArrayBuffer?: unknown };
   if (scope.SharedArrayBuffer !== undefined && scope.crossOriginIsolated !== false) return;
   throw new IsolationError(

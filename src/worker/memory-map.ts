@@ -11,20 +11,16 @@ import { REGISTERS_SIZE } from '../virtio/registers.ts';
 import { driverMemorySize } from '../virtio/transport.ts';
 
 /** Header words. Nothing lives below: address 0 stays unused so that 0 can mean "none". */
-export const HEADER_AT = 1024;
+const HEADER_AT = 1024;
 /** Writer: guests and whoever controls the host, atomic add. */
 export const HEADER_HOST_BELL = HEADER_AT;
-/** HOST_*; writers: host starting → running → stopped; whoever saw the worker end: → stopped. */
+/** 0 while starting, then HOST_*; writers: host starting → running → stopped; whoever saw the worker end: → stopped. */
 export const HEADER_HOST_STATE = HEADER_AT + 4;
 /** Writer: whoever created the host: 1 = stop. */
 export const HEADER_STOP = HEADER_AT + 8;
-/** Rung by the host when its state changes. */
-export const HEADER_STATE_BELL = HEADER_AT + 12;
-
 /** Descriptors per indirect table: a request has at most four segments. */
 export const INDIRECT_COUNT = 8;
 
-export const HOST_STARTING = 0;
 export const HOST_RUNNING = 1;
 export const HOST_STOPPED = 2;
 

@@ -1,11 +1,13 @@
 /** A channel that hands each request to a host session in the same thread, with hooks to watch and to break things. */
 import { ARGS_ROOM, type Channel, REPLY_ROOM, Request } from '../../src/guest/channel.ts';
-import { type Call, REPLY_ROOM as HOST_REPLY, REQUEST_ROOM } from '../../src/host/call.ts';
+import { type Call, type Deferred, REPLY_ROOM as HOST_REPLY, REQUEST_ROOM } from '../../src/host/call.ts';
 import type { Session } from '../../src/host/session.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
 import { ENOTCONN, type Errno, OK } from '../../src/wire/errno.ts';
-import { InHeader, OutHeader } from '../../src/wire/fuse.ts';
+import { InHeader, InterruptIn, OutHeader } from '../../src/wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../../src/wire/ids.ts';
+import { OPS } from '../../src/wire/ops.ts';
+import { sizeOf } from '../../src/wire/struct.ts';
 
 /** Decides about a request before the host sees it: an errno answers it, undefined lets it pass. */
 export type Intercept = (request: Request) => Errno | undefined;
@@ -23,12 +25,16 @@ export class DirectChannel implements Channel {
   readonly hasWindow: boolean;
   received = 0;
   intercept: Intercept = () => undefined;
+  /** Runs while a call waits for its answer: whatever ends the wait. */
+  whileWaiting: () => void = () => {};
   /** Opcodes in the order they were sent. */
   readonly sent: number[] = [];
   isClosed = false;
   readonly #session: Session;
   readonly #call: Call;
   #unique = 0;
+  /** The late answer; undefined while there is none. */
+  #late: Errno | undefined;
 
   /** `room` is CHANNEL_ROOM bytes of the host's memory. */
   constructor(session: Session, bytes: Uint8Array, room: number, hasWindow: boolean) {
@@ -49,6 +55,7 @@ export class DirectChannel implements Channel {
       replyRoom: 0,
       replySize: 0,
       dataOutSize: 0,
+      defer: () => this.#defer(),
     };
   }
 
@@ -60,7 +67,7 @@ export class DirectChannel implements Channel {
     if (decided !== undefined) return decided;
     this.#fill(OUT_HEADER_SIZE + this.request.replySize + this.request.dataOutSize);
     this.#session.handle(this.#call);
-    return this.#takeReply();
+    return this.#call.replySize === 0 ? this.#wait() : this.#takeReply();
   }
 
   post(): void {
@@ -74,6 +81,34 @@ export class DirectChannel implements Channel {
 
   close(): void {
     this.isClosed = true;
+  }
+
+  #defer(): Deferred {
+    this.#late = undefined;
+    return {
+      complete: (errno) => {
+        this.#late = errno;
+      },
+    };
+  }
+
+  /** The time is over as soon as `whileWaiting` has not brought the answer. */
+  #wait(): Errno {
+    this.whileWaiting();
+    if (this.#late !== undefined) return this.#late;
+    if (this.request.timeoutMs === Number.POSITIVE_INFINITY) throw new Error('waits for ever');
+    this.sent.push(OPS.INTERRUPT.code);
+    const { request } = this.#call;
+    const size = IN_HEADER_SIZE + sizeOf(InterruptIn);
+    InterruptIn.unique.setWords(request, IN_HEADER_SIZE, this.#unique, 0);
+    InHeader.len.set(request, 0, size);
+    InHeader.opcode.set(request, 0, OPS.INTERRUPT.code);
+    InHeader.unique.setWords(request, 0, ++this.#unique, 0);
+    this.#call.requestSize = size;
+    this.#call.messageSize = size;
+    this.#session.handle(this.#call);
+    if (this.#late === undefined) throw new Error('an interrupted call has no answer');
+    return this.#late;
   }
 
   #fill(replyRoom: number): void {

@@ -1,7 +1,7 @@
 /** Talks FUSE to a session directly: each call is one message, built in memory and answered in place. No virtio. */
 import type { ByteString } from '../../src/base/bytes.ts';
 import { arrayOfBytes, bytesOfText, getBytes, textOfBytes } from '../../src/base/bytes.ts';
-import { type Call, REPLY_ROOM, REQUEST_ROOM } from '../../src/host/call.ts';
+import { type Call, type Deferred, REPLY_ROOM, REQUEST_ROOM } from '../../src/host/call.ts';
 import type { Session } from '../../src/host/session.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
 import * as fuse from '../../src/wire/fuse.ts';
@@ -53,6 +53,8 @@ export class Client {
   uid = 0;
   gid = 0;
   readonly session: Session;
+  /** Answers that came later: `unique` and errno, in the order they came. */
+  readonly answers: { readonly unique: bigint; readonly errno: number }[] = [];
   readonly #memory: Uint8Array;
   readonly #dataInAt: number;
   readonly #dataOutAt: number;
@@ -60,8 +62,8 @@ export class Client {
   readonly #call: Call;
   #unique = 1n;
 
-  /** `room` is host memory of at least `roomSize` bytes for payloads, both ways. */
-  constructor(session: Session, memory: Uint8Array, room: number, roomSize: number) {
+  /** `room` is host memory of at least `roomSize` bytes for payloads, both ways; `canWait`: answers may come later. */
+  constructor(session: Session, memory: Uint8Array, room: number, roomSize: number, canWait = true) {
     this.session = session;
     this.#memory = memory;
     this.#dataRoom = roomSize / 2;
@@ -77,6 +79,7 @@ export class Client {
       replyRoom: 0,
       replySize: 0,
       dataOutSize: 0,
+      ...(canWait ? { defer: () => this.#defer() } : {}),
     };
   }
 
@@ -116,10 +119,15 @@ export class Client {
     return this.#readReply(unique);
   }
 
+  #defer(): Deferred {
+    const { unique } = decode(fuse.InHeader, this.#call.request, 0);
+    return { complete: (errno) => this.answers.push({ unique, errno }) };
+  }
+
   #readReply(unique: bigint): Reply {
     const call = this.#call;
     if (call.replySize === 0) {
-      return { errno: 0, isAnswered: false, body: new DataView(new ArrayBuffer(0)), unique: 0n };
+      return { errno: 0, isAnswered: false, body: new DataView(new ArrayBuffer(0)), unique };
     }
     const total = call.replySize + call.dataOutSize;
     const header = decode(fuse.OutHeader, call.reply, 0);

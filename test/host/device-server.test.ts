@@ -206,6 +206,7 @@ describe('a guest whose memory is not ours', () => {
       dataAt: 524288,
       dataSize: 65536,
       bell: interrupt,
+      clock: host.clock,
       spins: 0,
       hasWindow: false,
       isDead: () => false,

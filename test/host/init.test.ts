@@ -79,15 +79,20 @@ describe('flags', () => {
     expect(out.map_alignment).toBe(21);
   });
 
-  test.each([
-    'FUSE_POSIX_LOCKS',
-    'FUSE_FLOCK_LOCKS',
-    'FUSE_WRITEBACK_CACHE',
-    'FUSE_POSIX_ACL',
-    'FUSE_SPLICE_READ',
-  ] as const)('%s is not agreed on: we do not do it', (flag) => {
-    expect(boot().attach().init().flags & bit(flag)).toBe(0);
-  });
+  test.each(['FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS'] as const)(
+    '%s is agreed on only where an answer may come later',
+    (flag) => {
+      expect(boot().attach().init().flags & bit(flag)).toBe(bit(flag));
+      expect(boot().attach({}, false).init().flags & bit(flag)).toBe(0);
+    },
+  );
+
+  test.each(['FUSE_WRITEBACK_CACHE', 'FUSE_POSIX_ACL', 'FUSE_SPLICE_READ'] as const)(
+    '%s is not agreed on: we do not do it',
+    (flag) => {
+      expect(boot().attach().init().flags & bit(flag)).toBe(0);
+    },
+  );
 });
 
 describe('limits', () => {

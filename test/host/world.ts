@@ -36,12 +36,13 @@ export function boot(options: WorldOptions = {}) {
     scratch,
   });
   let nextRoom = pages.room + SCRATCH;
-  const attach = (session: Partial<SessionOptions> = {}): Client => {
+  const attach = (session: Partial<SessionOptions> = {}, canWait = true): Client => {
     const client = new Client(
       server.openSession({ ...options.session, ...session }),
       pages.pageCache.bytes,
       nextRoom,
       CLIENT_ROOM,
+      canWait,
     );
     nextRoom += CLIENT_ROOM;
     return client;

@@ -93,8 +93,8 @@ export class Mounted {
 
   /** Runs a script in the mount, and fails with what it said. */
   sh(script: string, uid = 0): string {
-    const options = { cwd: this.dir, uid, gid: uid, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] } as const;
-    return execFileSync('/bin/sh', ['-ec', script], options).trim();
+    const options = { cwd: this.dir, uid, gid: uid, stdio: 'pipe' } as const;
+    return execFileSync('/bin/sh', ['-ec', script], options).toString().trim();
   }
 
   /** Runs a script that fails, and returns what it complained about. */

@@ -6,7 +6,7 @@
  */
 import { expect, test } from 'vitest';
 import { needEvent } from '../../src/base/ring-index.ts';
-import { type Choose, every, type Steps, schedule } from './every.ts';
+import { type Choose, every, type Steps, schedule } from '../every.ts';
 import { isReplayDone, type ReplayThread, replayThreads } from './replay.ts';
 import { consumerOf, type Direction, producerOf } from './sleepers.ts';
 

@@ -118,7 +118,7 @@ describe('a guest that dies', () => {
 });
 
 describe('a guest that is said to be dead and is not (a browser lets a terminated worker run on)', () => {
-  test('finds that its slot is gone, before and after the slot is another guest\'s', async () => {
+  test("finds that its slot is gone, before and after the slot is another guest's", async () => {
     const host = await start({ guests: 1 });
     const attachment = host.attach();
     const zombie = mount(attachment);

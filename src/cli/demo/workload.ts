@@ -8,11 +8,11 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Directories that all guests work in at once. */
-export const DIRECTORIES = ['/alpha', '/beta', '/gamma', '/delta'];
+const DIRECTORIES = ['/alpha', '/beta', '/gamma', '/delta'];
 /** One record per guest and step, appended by all of them to one file. */
-export const LOG = '/log';
+const LOG = '/log';
 /** Renamed onto by everybody all the time. */
-export const CURRENT = '/current';
+const CURRENT = '/current';
 /** A page of counters, updated through mappings by everybody. */
 export const COUNTERS = '/counters';
 export const COUNTERS_SIZE = 64 * 1024;

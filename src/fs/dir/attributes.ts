@@ -141,7 +141,7 @@ export class AttributeChanger {
 }
 
 /** Returns what makes node:fs set this time, to the microsecond. */
-export function fileTime(sec: number, nsec: number): FileTime {
+function fileTime(sec: number, nsec: number): FileTime {
   if (sec < 0) return new Date(sec * 1000 + Math.floor(nsec / 1e6));
   const us = Math.floor(nsec / 1000);
   let seconds = sec + us / 1e6;

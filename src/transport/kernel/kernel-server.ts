@@ -12,7 +12,7 @@
  * SPEC: Linux, Documentation/filesystems/fuse/fuse.rst; fs/fuse/dev.c, fuse_dev_do_read and fuse_dev_do_write.
  */
 import { assert } from '../../base/assert.ts';
-import { type Call, REPLY_ROOM } from '../../host/call.ts';
+import { type Call, type Deferred, REPLY_ROOM } from '../../host/call.ts';
 import type { Log } from '../../host/log.ts';
 import type { Session } from '../../host/session.ts';
 import { SegmentList } from '../../virtio/chain.ts';
@@ -94,6 +94,7 @@ export class KernelServer {
       replyRoom: replySize,
       replySize: 0,
       dataOutSize: 0,
+      defer: () => this.#defer(),
     };
     this.#call.dataOut.push(replyAt + OUT_HEADER_SIZE, replySize - OUT_HEADER_SIZE);
   }
@@ -164,6 +165,25 @@ export class KernelServer {
     // A reply that was refused as a whole leaves its caller waiting for ever.
     this.#refuse(this.#call, EIO);
     this.#options.device.write(this.#replyBytes, OUT_HEADER_SIZE);
+  }
+
+  /** A lock that is waited for: only who asked is kept. The kernel takes replies in any order. */
+  #defer(): Deferred {
+    const { device } = this.#options;
+    const { request } = this.#call;
+    const low = InHeader.unique.low(request, 0);
+    const high = InHeader.unique.high(request, 0);
+    return {
+      complete: (errno) => {
+        const reply = new Uint8Array(OUT_HEADER_SIZE);
+        const view = new DataView(reply.buffer);
+        OutHeader.len.set(view, 0, OUT_HEADER_SIZE);
+        OutHeader.error.set(view, 0, -errno);
+        OutHeader.unique.setWords(view, 0, low, high);
+        // Whoever does not wait any more has heard from the kernel itself.
+        device.write(reply, OUT_HEADER_SIZE);
+      },
+    };
   }
 
   #afterFailedRead(errno: Errno): boolean {

@@ -1,6 +1,6 @@
 /** The directory that is mounted on, and the programs that mount and unmount it. */
 import { spawn } from 'node:child_process';
-import { existsSync, openSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, openSync, realpathSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Something that the user can put right; the message is one line that says what. */
@@ -88,7 +88,10 @@ export function raiseReadAhead(mountPoint: string): void {
 
 function resolveMountPoint(path: string): string {
   try {
-    return realpathSync.native(path);
+    const real = realpathSync.native(path);
+    // Whatever the kernel still remembers of a dead mount, this it has to ask for.
+    statfsSync(real);
+    return real;
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT') throw new MountError(`mount point ${path} does not exist: create the directory first`);

@@ -127,9 +127,9 @@ function buildCore(
 }
 
 function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
-  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs } = options;
+  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, writebackCache } = options;
   const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
-  return { name: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, openFlags };
+  return { name: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, openFlags, writebackCache };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */

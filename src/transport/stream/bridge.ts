@@ -103,11 +103,12 @@ export class Bridge {
     // The link is looked at after the turn was stored: whoever ends it stores link and turn in the other order.
     while (this.#load(TURN) === TURN_ASKED && !this.isGone) {
       if (mustGiveUp()) return -1;
-      // ORDER: returns at once if the turn has moved since it was looked at; `answer` and `end` notify.
+      // ORDER: returns at once if the turn has moved since it was looked at; `answer` and `end` notify. An `end` between
+      // the look at the link and here is seen at the next look.
       Atomics.wait(this.#words, TURN, TURN_ASKED, LOOK_MS);
     }
     const size = this.#load(TURN) === TURN_ANSWERED ? this.#load(REPLY_SIZE) : -1;
-    // ORDER: the reply stays where it is until the next request has been answered.
+    // ORDER: publishes nothing: the socket's thread looks only for the turn to be asked.
     Atomics.store(this.#words, TURN, TURN_IDLE);
     return size;
   }
@@ -135,7 +136,8 @@ export class Bridge {
 
   answer(size: number, area: Area): void {
     this.#words[REPLY_SIZE] = size;
-    this.#words[REPLY_AREA] = area;
+    // What was not answered leaves the last reply where it is.
+    if (size > 0) this.#words[REPLY_AREA] = area;
     // ORDER: publishes the reply and the two words; pairs with the loads in `awaitAnswer`.
     Atomics.store(this.#words, TURN, TURN_ANSWERED);
     // ORDER: the turn was stored before, so a waiter either sees it or is woken.

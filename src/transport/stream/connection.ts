@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '../../base/assert.ts';
-import type { Call } from '../../host/call.ts';
+import type { Call, Deferred } from '../../host/call.ts';
 import type { Log } from '../../host/log.ts';
 import type { Session } from '../../host/session.ts';
 import { SegmentList } from '../../virtio/chain.ts';
@@ -74,6 +74,7 @@ export class StreamConnection {
       replyRoom: room,
       replySize: 0,
       dataOutSize: 0,
+      defer: () => this.#defer(),
     };
     this.#call.dataOut.push(replyAt + OUT_HEADER_SIZE, room - OUT_HEADER_SIZE);
     socket.on('data', (chunk: Uint8Array) => this.#take(chunk));
@@ -111,14 +112,14 @@ export class StreamConnection {
     while (this.#state === 'serving') {
       const size = this.#framer.next();
       if (size === NEEDS_MORE) return;
-      if (size === BROKEN) return this.#breakOff();
-      this.requests++;
-      this.#answer(size);
+      if (size === BROKEN) this.#breakOff();
+      else this.#answer(size);
     }
   }
 
   #answer(size: number): void {
     const call = this.#call;
+    this.requests++;
     const isWrite = InHeader.opcode.get(call.request, 0) === OPS.WRITE.code;
     const head = isWrite ? Math.min(size, WRITE_HEAD) : size;
     call.requestSize = head;
@@ -143,6 +144,23 @@ export class StreamConnection {
     this.#state = 'serving';
     this.#serve();
     if (this.#state === 'serving') socket.resume();
+  }
+
+  /** A lock that waits: its answer goes out whenever it comes, between other replies. */
+  #defer(): Deferred {
+    const { request } = this.#call;
+    const low = InHeader.unique.low(request, 0);
+    const high = InHeader.unique.high(request, 0);
+    return {
+      complete: (errno) => {
+        if (this.#state === 'closed') return;
+        const reply = new DataView(new ArrayBuffer(OUT_HEADER_SIZE));
+        OutHeader.len.set(reply, 0, OUT_HEADER_SIZE);
+        OutHeader.error.set(reply, 0, -errno);
+        OutHeader.unique.setWords(reply, 0, low, high);
+        this.#options.socket.write(new Uint8Array(reply.buffer));
+      },
+    };
   }
 
   #breakOff(): void {

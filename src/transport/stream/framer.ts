@@ -26,7 +26,7 @@ export function messageRoom(maxWrite: number): number {
 export class Framer {
   readonly #headerSize: number;
   #buffer: Uint8Array;
-  #chunk = NOTHING;
+  #chunk: Uint8Array = NOTHING;
   #at = 0;
   #filled = 0;
 

@@ -13,29 +13,31 @@ export interface Words64 {
 
 export interface Handle {
   readonly isDirectory: boolean;
-  readonly nodeid: number;
+  readonly nodeid: Words64;
   readonly fh: Words64;
   /** open(2) flags of the OPEN, which RELEASE repeats. */
   readonly flags: number;
-  /** How often the server has given out just this. */
-  count: number;
 }
+
+/** So many lookups of an inode. */
+export type Lookups = readonly [nodeid: number, count: number];
 
 export class Ledger {
   readonly #lookups = new Map<number, number>();
-  readonly #handles = new Map<string, Handle>();
+  readonly #handles = new Map<string, { readonly handle: Handle; count: number }>();
 
   /** Inodes and handles held. */
   get size(): number {
     return this.#lookups.size + this.#handles.size;
   }
 
-  get lookups(): Iterable<readonly [nodeid: number, count: number]> {
-    return this.#lookups;
+  get lookups(): Lookups[] {
+    return [...this.#lookups];
   }
 
-  get handles(): Iterable<Handle> {
-    return this.#handles.values();
+  /** Each as often as it must be released. */
+  get handles(): Handle[] {
+    return [...this.#handles.values()].flatMap(({ handle, count }) => Array<Handle>(count).fill(handle));
   }
 
   addLookup(nodeid: number): void {
@@ -57,19 +59,19 @@ export class Ledger {
     return held;
   }
 
-  addHandle(isDirectory: boolean, nodeid: number, fh: Words64, flags: number): void {
-    const key = keyOf(isDirectory, nodeid, fh);
-    const handle = this.#handles.get(key);
-    if (handle === undefined) this.#handles.set(key, { isDirectory, nodeid, fh, flags, count: 1 });
-    else handle.count++;
+  addHandle(handle: Handle): void {
+    const key = keyOf(handle.isDirectory, handle.nodeid, handle.fh);
+    const held = this.#handles.get(key);
+    if (held === undefined) this.#handles.set(key, { handle, count: 1 });
+    else held.count++;
   }
 
   /** Gives a handle back; false if it was not held. */
-  takeHandle(isDirectory: boolean, nodeid: number, fh: Words64): boolean {
+  takeHandle(isDirectory: boolean, nodeid: Words64, fh: Words64): boolean {
     const key = keyOf(isDirectory, nodeid, fh);
-    const handle = this.#handles.get(key);
-    if (handle === undefined) return false;
-    if (--handle.count === 0) this.#handles.delete(key);
+    const held = this.#handles.get(key);
+    if (held === undefined) return false;
+    if (--held.count === 0) this.#handles.delete(key);
     return true;
   }
 
@@ -79,6 +81,6 @@ export class Ledger {
   }
 }
 
-function keyOf(isDirectory: boolean, nodeid: number, fh: Words64): string {
-  return `${isDirectory ? 'd' : 'f'} ${nodeid} ${fh.high} ${fh.low}`;
+function keyOf(isDirectory: boolean, nodeid: Words64, fh: Words64): string {
+  return `${isDirectory ? 'd' : 'f'} ${nodeid.high} ${nodeid.low} ${fh.high} ${fh.low}`;
 }

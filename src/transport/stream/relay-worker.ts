@@ -24,7 +24,7 @@ const socket = connect(path, () => {
   bridge.open();
   tell('open');
 });
-socket.on('data', (chunk) => take(chunk));
+socket.on('data', (chunk: Uint8Array) => take(chunk));
 socket.on('error', (error) => {
   trouble = error.message;
 });

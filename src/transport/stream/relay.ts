@@ -9,18 +9,26 @@
  */
 import type { Call, CallHandler } from '../../host/call.ts';
 import type { Log } from '../../host/log.ts';
-import type { SessionOptions } from '../../host/session.ts';
 import { readSegments } from '../../virtio/chain.ts';
 import type { GuestMemory } from '../../virtio/memory.ts';
 import { EIO, ENOTCONN, EPROTO, type Errno, OK } from '../../wire/errno.ts';
 import { INIT_FLAG_BITS } from '../../wire/flags.ts';
-import { BatchForgetIn, ForgetIn, ForgetOne, InHeader, InitIn, InitOut, OutHeader, ReleaseIn } from '../../wire/fuse.ts';
+import {
+  BatchForgetIn,
+  ForgetIn,
+  ForgetOne,
+  InHeader,
+  InitIn,
+  InitOut,
+  OutHeader,
+  ReleaseIn,
+} from '../../wire/fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../../wire/ids.ts';
 import { DEFAULT_SIZES, MessageSizes } from '../../wire/message.ts';
 import { OPS } from '../../wire/ops.ts';
 import { sizeOf } from '../../wire/struct.ts';
 import type { U16, U32 } from '../../wire/types.ts';
-import type { Handle, Ledger, Words64 } from './ledger.ts';
+import type { Handle, Ledger, Lookups, Words64 } from './ledger.ts';
 import { RelaySession } from './relay-session.ts';
 
 /** A connection to the server on which one request at a time is asked and waited for. */
@@ -29,7 +37,7 @@ export interface Link {
   readonly name: string;
   /** Where the next request is written. */
   readonly request: Uint8Array;
-  /** Where the last reply lies, until the next exchange. */
+  /** Where the last reply lies, until the next exchange that has one. */
   readonly reply: Uint8Array;
   /** Why the link is gone. */
   readonly why: string;
@@ -101,8 +109,8 @@ export class Relay {
     return held;
   }
 
-  openSession(options: Pick<SessionOptions, 'name'>): CallHandler {
-    const session = new RelaySession(this, options.name, () => this.#sessions.delete(session));
+  openSession(name: string): CallHandler {
+    const session: RelaySession = new RelaySession(this, name, () => this.#sessions.delete(session));
     this.#sessions.add(session);
     return session;
   }
@@ -145,11 +153,20 @@ export class Relay {
   /** Gives back everything that a guest held. */
   giveBack(ledger: Ledger): void {
     // RELEASE names its inode, so it goes before the FORGET.
-    for (const handle of ledger.handles) for (let i = 0; i < handle.count; i++) this.release(handle);
-    const lookups = [...ledger.lookups];
-    if (this.sizes.minor < BATCH_MINOR) for (const [nodeid, count] of lookups) this.forget(words(nodeid), count);
-    else for (let i = 0; i < lookups.length; i += BATCH) this.#forgetAll(lookups.slice(i, i + BATCH));
+    for (const handle of ledger.handles) this.release(handle);
+    this.forgetAll(ledger.lookups);
     ledger.clear();
+  }
+
+  /** Gives lookups back, as many at once as the server can take. */
+  forgetAll(lookups: readonly Lookups[]): void {
+    const batch = this.sizes.minor < BATCH_MINOR ? 1 : BATCH;
+    for (let i = 0; i < lookups.length; i += batch) {
+      const [first, ...more] = lookups.slice(i, i + batch);
+      if (first === undefined) return;
+      if (more.length === 0) this.forget(words(first[0]), first[1]);
+      else this.#forgetBatch([first, ...more]);
+    }
   }
 
   forget(nodeid: Words64, count: number): void {
@@ -157,17 +174,17 @@ export class Relay {
     this.#ask(OPS.FORGET.code, nodeid, sizeOf(ForgetIn), false);
   }
 
-  release(handle: Omit<Handle, 'count'>): void {
+  release(handle: Handle): void {
     const at = IN_HEADER_SIZE;
     this.#link.request.fill(0, at, at + sizeOf(ReleaseIn));
     this.#request.setUint32(at + ReleaseIn.fh.offset, handle.fh.low, true);
     this.#request.setUint32(at + ReleaseIn.fh.offset + 4, handle.fh.high, true);
     ReleaseIn.flags.set(this.#request, at, handle.flags);
     const opcode = handle.isDirectory ? OPS.RELEASEDIR.code : OPS.RELEASE.code;
-    this.#ask(opcode, words(handle.nodeid), sizeOf(ReleaseIn), true);
+    this.#ask(opcode, handle.nodeid, sizeOf(ReleaseIn), true);
   }
 
-  #forgetAll(lookups: readonly (readonly [number, number])[]): void {
+  #forgetBatch(lookups: readonly Lookups[]): void {
     let at = IN_HEADER_SIZE;
     BatchForgetIn.count.set(this.#request, at, lookups.length);
     BatchForgetIn.dummy.set(this.#request, at, 0);
@@ -177,7 +194,7 @@ export class Relay {
       ForgetOne.nlookup.set(this.#request, at, count);
       at += sizeOf(ForgetOne);
     }
-    if (lookups.length > 0) this.#ask(OPS.BATCH_FORGET.code, words(0), at - IN_HEADER_SIZE, false);
+    this.#ask(OPS.BATCH_FORGET.code, words(0), at - IN_HEADER_SIZE, false);
   }
 
   /** Asks something of our own, whose arguments are written; its answer changes nothing. */
@@ -252,7 +269,7 @@ export function agreeOn(out: DataView, request: DataView): void {
   }
 }
 
-export function words(value: number): Words64 {
+function words(value: number): Words64 {
   return { low: value >>> 0, high: Math.floor(value / 0x1_0000_0000) };
 }
 

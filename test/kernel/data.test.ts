@@ -1,0 +1,121 @@
+/** File content as the real kernel sees it: its page cache, its locks, and ours below. */
+import * as fs from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { codeOf, type Mounted, mounted, skipReason, titled } from './mounted.ts';
+
+const MIB = 1 << 20;
+
+describe.each(['memory', 'dir'] as const)('%s', (kind) => {
+  describe.skipIf(skipReason !== undefined)(titled('file content'), () => {
+    let mount: Mounted;
+    const at = (name: string) => mount.path(name);
+
+    beforeAll(async () => {
+      mount = await mounted(kind);
+    });
+    afterAll(async () => {
+      expect(await mount.stop()).toMatchObject({ code: 0, stderr: '' });
+    });
+
+    test('16 MiB written in pieces of every size come back, through a cold cache too', () => {
+      const content = Buffer.alloc(16 * MIB);
+      for (let i = 0; i < content.length; i += 4) content.writeUInt32LE((i * 2654435761) >>> 0, i);
+      const fd = fs.openSync(at('big'), 'w');
+      for (let pos = 0, size = 1; pos < content.length; pos += size, size = Math.min(3 * MIB, size * 3 + 1)) {
+        fs.writeSync(fd, content, pos, Math.min(size, content.length - pos), pos);
+      }
+      fs.fsyncSync(fd);
+      fs.closeSync(fd);
+      expect(fs.readFileSync(at('big')).equals(content)).toBe(true);
+      mount.sh('dd if=big of=/dev/null bs=1M iflag=direct 2>/dev/null; cmp big big');
+      const direct = mount.sh('dd if=big bs=64k iflag=direct 2>/dev/null | cksum');
+      expect(direct).toBe(mount.sh('cat big | cksum'));
+    });
+
+    test('holes read as zeros, and truncating there and back leaves zeros', () => {
+      const fd = fs.openSync(at('holes'), 'w+');
+      fs.writeSync(fd, 'start', 0);
+      fs.writeSync(fd, 'end', 5 * MIB);
+      fs.ftruncateSync(fd, 3);
+      fs.ftruncateSync(fd, 10);
+      const bytes = Buffer.alloc(20, 1);
+      expect([fs.readSync(fd, bytes, 0, 20, 0), bytes.toString('latin1', 0, 10)]).toEqual([10, 'sta\0\0\0\0\0\0\0']);
+      fs.closeSync(fd);
+    });
+
+    test('a file without a name is read and written until it is closed', () => {
+      const fd = fs.openSync(at('gone'), 'w+');
+      fs.unlinkSync(at('gone'));
+      fs.writeSync(fd, 'still here', 0);
+      const bytes = Buffer.alloc(10);
+      fs.readSync(fd, bytes, 0, 10, 0);
+      expect([bytes.toString(), fs.fstatSync(fd).nlink, fs.existsSync(at('gone'))]).toEqual(['still here', 0, false]);
+      fs.closeSync(fd);
+    });
+
+    test('two processes that append lose no line', () => {
+      mount.sh('for p in a b; do (for i in $(seq 300); do echo $p$i >> log; done) & done; wait');
+      expect(new Set(mount.sh('cat log').split('\n')).size).toBe(600);
+    });
+
+    test('flock is exclusive between processes', () => {
+      const held = mount.sh('touch lock; flock lock -c "flock -n lock echo taken || echo held"');
+      expect(held).toBe('held');
+    });
+
+    test('stores through a shared mapping reach readers and the file', () => {
+      if (codeOf(() => mount.sh('command -v python3')) !== 'OK') return;
+      const script = [
+        'import mmap',
+        "f = open('mapped', 'w+b'); f.truncate(8192)",
+        'm = mmap.mmap(f.fileno(), 8192); m[5000:5005] = b"store"',
+        "print(open('mapped', 'rb').read()[5000:5005])",
+        'm.flush(); m.close(); f.close()',
+      ].join('\n');
+      fs.writeFileSync(at('map.py'), script);
+      expect(mount.sh('python3 map.py')).toBe("b'store'");
+      expect(mount.sh('dd if=mapped bs=4096 iflag=direct 2>/dev/null | tail -c 3192 | head -c 5')).toBe('store');
+      if (kind === 'dir') expect(fs.readFileSync(`${mount.backing}/mapped`, 'latin1').slice(5000, 5005)).toBe('store');
+    });
+
+    test('fallocate, punched holes, and offsets beyond what a file may have', () => {
+      mount.sh('printf 0123456789 > fa; fallocate -l 8192 fa; fallocate -p -o 2 -l 3 fa; head -c 10 fa > head');
+      expect(fs.statSync(at('fa')).size).toBe(8192);
+      expect(fs.readFileSync(at('head'), 'latin1')).toBe('01\0\0\x0056789');
+      expect(mount.fails('fallocate -c -o 0 -l 4096 fa')).toMatch(/not supported/);
+      expect(codeOf(() => fs.truncateSync(at('fa'), Number.MAX_SAFE_INTEGER))).toBe('EFBIG');
+    });
+
+    test('cp between files of the mount copies the bytes', () => {
+      mount.sh('head -c 3000000 /dev/urandom > from; cp --reflink=auto from to; cmp from to');
+      expect(fs.statSync(at('to')).size).toBe(3_000_000);
+    });
+
+    test('many files are open at once', () => {
+      const fds: number[] = [];
+      for (let i = 0; i < 2000; i++) fds.push(fs.openSync(at(`open${i}`), 'w'));
+      for (const [i, fd] of fds.entries()) fs.writeSync(fd, String(i));
+      for (const fd of fds) fs.closeSync(fd);
+      expect(fs.readFileSync(at('open1999'), 'utf8')).toBe('1999');
+      mount.sh('rm open*');
+    });
+  });
+});
+
+describe.skipIf(skipReason !== undefined)(titled('a full memory file system'), () => {
+  test('writes what fits, then says ENOSPC, and nothing else is lost', async () => {
+    const mount = await mounted('memory', 'allow_other', ':4MiB');
+    try {
+      fs.writeFileSync(mount.path('kept'), 'kept');
+      const message = mount.fails('head -c 8000000 /dev/zero > full');
+      expect(message).toMatch(/No space left/);
+      expect(fs.readFileSync(mount.path('kept'), 'utf8')).toBe('kept');
+      expect(fs.statSync(mount.path('full')).size).toBeGreaterThan(3.5 * MIB);
+      fs.unlinkSync(mount.path('full'));
+      fs.writeFileSync(mount.path('again'), Buffer.alloc(3 * MIB));
+      expect(fs.statSync(mount.path('again')).size).toBe(3 * MIB);
+    } finally {
+      expect(await mount.stop()).toMatchObject({ code: 0, stderr: '' });
+    }
+  });
+});
