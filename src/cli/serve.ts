@@ -116,11 +116,15 @@ function poolOf(spec: FileSystemSpec): number {
 async function listen({ core, buffer, at }: BuiltHost, path: string): Promise<StreamServer> {
   const { maxWrite } = SESSION_DEFAULTS;
   const openSession = (name: string) => core.server.openSession({ name, maxWrite });
+  // Whoever may connect may do all that we may: nobody but ourselves.
+  const umask = process.umask(0o177);
   try {
     return await serveStream({ path, openSession, maxWrite, buffer, at, connections: CONNECTIONS, log });
   } catch (error) {
     core.stop();
     throw error;
+  } finally {
+    process.umask(umask);
   }
 }
 

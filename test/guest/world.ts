@@ -33,6 +33,8 @@ export interface Mounted {
   readonly session: Session;
 }
 
+export type World = ReturnType<typeof boot>;
+
 export function boot(options: WorldOptions = {}) {
   const { guests = 1, ranges = 0, frames = 8192 } = options;
   const roomSize = SCRATCH + guests * CHANNEL_ROOM;

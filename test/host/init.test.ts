@@ -58,7 +58,7 @@ describe('flags', () => {
   test('flags2 counts only with INIT_EXT', () => {
     const client = boot().attach({ window });
     expect(client.init({ flags: 0xffffffff - EXT, flags2: 0xffffffff }).flags2).toBe(0);
-    expect(client.init({ flags: EXT, flags2: 0xffffffff }).flags2).toBe(bit('FUSE_HAS_INODE_DAX'));
+    expect(client.init({ flags: EXT, flags2: 0xffffffff }).flags2).toBe(bit('FUSE_HAS_INODE_DAX') | bit('FUSE_CREATE_SUPP_GROUP'));
   });
 
   test('INIT_EXT is in the reply iff it was offered', () => {
@@ -70,7 +70,7 @@ describe('flags', () => {
   test('without a window there is no DAX to agree on', () => {
     const out = boot().attach({ window: undefined }).init();
     expect(out.flags & bit('FUSE_MAP_ALIGNMENT')).toBe(0);
-    expect([out.flags2, out.map_alignment]).toEqual([0, 0]);
+    expect([out.flags2, out.map_alignment]).toEqual([bit('FUSE_CREATE_SUPP_GROUP'), 0]);
   });
 
   test('with a window mappings are aligned to 2 MiB', () => {

@@ -2,14 +2,18 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Framer } from '../../src/transport/stream/framer.ts';
+import { INIT_FLAG_BITS } from '../../src/wire/flags.ts';
 import { InHeader, InitIn, OutHeader } from '../../src/wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../../src/wire/ids.ts';
 import { OPS } from '../../src/wire/ops.ts';
 import { decode, encode } from '../../src/wire/struct.ts';
 import { bytes, type Piece } from '../host/client.ts';
 
+const MAX_PAGES = 1 << INIT_FLAG_BITS.FUSE_MAX_PAGES;
+
 export interface RawReply {
   readonly unique: number;
+  /** Of a notification: its code. */
   readonly errno: number;
   readonly body: DataView;
 }
@@ -55,10 +59,10 @@ export class RawClient {
     return new RawClient(socket);
   }
 
-  /** Connects and agrees on the protocol. */
+  /** Connects and agrees on the protocol, large writes included. */
   static async start(path: string): Promise<RawClient> {
     const client = await RawClient.connect(path);
-    await client.ask(OPS.INIT.code, 1, [bytes(InitIn, { major: 7, minor: 45, max_readahead: 65536 })]);
+    await client.ask(OPS.INIT.code, 1, [bytes(InitIn, { major: 7, minor: 45, flags: MAX_PAGES })]);
     return client;
   }
 
@@ -95,7 +99,7 @@ export class RawClient {
   #take(reply: Uint8Array): void {
     const view = new DataView(reply.buffer);
     const { unique, error } = decode(OutHeader, view, 0);
-    this.replies.push({ unique: Number(unique), errno: -error, body: new DataView(reply.buffer, OUT_HEADER_SIZE) });
+    this.replies.push({ unique: Number(unique), errno: Math.abs(error), body: new DataView(reply.buffer, OUT_HEADER_SIZE) });
     this.#wake();
   }
 }

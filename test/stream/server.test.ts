@@ -53,11 +53,11 @@ test('a megabyte goes in with one WRITE and comes out with one READ', async () =
   const { path } = await world();
   const client = await RawClient.start(path);
   const { nodeid, fh } = await create(client, 10, 'file');
-  const data = Uint8Array.from({ length: 128 * 1024 }, (_, i) => i * 7);
+  const data = Uint8Array.from({ length: 1 << 20 }, (_, i) => i * 7);
   const write = await client.ask(OPS.WRITE.code, 11, [bytes(fuse.WriteIn, { fh, size: data.length }), data], nodeid);
   expect(decode(fuse.WriteOut, write.body, 0).size).toBe(data.length);
   const read = await client.ask(OPS.READ.code, 12, [bytes(fuse.ReadIn, { fh, size: 1 << 20 })], nodeid);
-  expect(new Uint8Array(read.body.buffer, read.body.byteOffset)).toEqual(data);
+  expect(Buffer.compare(new Uint8Array(read.body.buffer, read.body.byteOffset), data)).toBe(0);
 });
 
 test('a client that does not read its replies is not read from, and loses none of them when it does', async () => {
@@ -66,7 +66,6 @@ test('a client that does not read its replies is not read from, and loses none o
   const { nodeid, fh } = await create(client, 10, 'file');
   const data = new Uint8Array(1 << 20).fill(9);
   const write = [bytes(fuse.WriteIn, { fh, size: data.length }), data];
-  await client.ask(OPS.SETATTR.code, 11, [bytes(fuse.SetattrIn, { valid: 8, size: 1 << 20 })], nodeid);
   await client.ask(OPS.WRITE.code, 12, write, nodeid);
   client.socket.pause();
   const count = 40;
@@ -78,7 +77,7 @@ test('a client that does not read its replies is not read from, and loses none o
   expect(connection?.state).toBe('waiting');
   expect(connection?.requests).toBeLessThan(20);
   client.socket.resume();
-  for (let i = 0; i < count; i++) expect((await client.reply(100 + i)).body.byteLength).toBe(128 * 1024);
+  for (let i = 0; i < count; i++) expect((await client.reply(100 + i)).body.byteLength).toBe(1 << 20);
 });
 
 test.each([0, 39, 2 ** 20 + 4097, 2 ** 32 - 1])(
@@ -121,7 +120,7 @@ test('a client that leaves in the middle of a message leaves nothing behind', as
   await create(client, 11, 'two');
   await client.ask(OPS.OPENDIR.code, 12, [bytes(fuse.OpenIn, {})]);
   expect(server.store.count).toBe(3);
-  client.write(message(OPS.LOOKUP.code, 13, ['one']).subarray(0, 44));
+  client.write(message(OPS.LOOKUP.code, 13, ['one']).subarray(0, 42));
   client.socket.end();
   await idle();
   expect(server.store.count).toBe(1);
@@ -155,7 +154,7 @@ test('a notification reaches every client, with unique 0', async () => {
   stream.notify(Uint8Array.of(...bytes(fuse.OutHeader, { len: 16 + body.length, error: 2 }), ...body));
   for (const client of clients) {
     const { errno, body: got } = await client.reply(0);
-    expect([-errno, decode(fuse.NotifyInvalInodeOut, got, 0).ino]).toEqual([2, 5]);
+    expect([errno, decode(fuse.NotifyInvalInodeOut, got, 0).ino]).toEqual([2, 5]);
   }
 });
 

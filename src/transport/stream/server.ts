@@ -52,13 +52,10 @@ export class StreamServer {
     return new Promise((resolve, reject) => {
       const refuse = (error: Error) => reject(new SocketPathError(`cannot listen on ${path}: ${error.message}`));
       this.#net.once('error', refuse);
-      // Whoever may connect may do all that we may: nobody but ourselves.
-      const umask = process.umask(0o177);
       this.#net.listen(path, () => {
         this.#net.off('error', refuse);
         resolve();
       });
-      process.umask(umask);
     });
   }
 
