@@ -4,10 +4,13 @@ import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { copy } from './copy.ts';
 import { formatRows, makeReport, type Row } from './harness.ts';
+import { kernel } from './kernel.ts';
 import { roundtrip } from './roundtrip.ts';
 import { window } from './window.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window };
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel };
+/** Those that need nothing but Node. */
+const DEFAULT = ['copy', 'roundtrip', 'window'];
 
 /** Runs the named benchmarks, all by default. Returns the exit code. */
 export async function benchCommand(args: readonly string[]): Promise<number> {
@@ -23,7 +26,7 @@ export async function benchCommand(args: readonly string[]): Promise<number> {
   }
   const load = loadavg()[0] ?? 0;
   const rows: Row[] = [];
-  for (const name of positionals.length > 0 ? positionals : Object.keys(BENCHES)) {
+  for (const name of positionals.length > 0 ? positionals : DEFAULT) {
     if (process.stderr.isTTY) process.stderr.write(`measuring ${name} …\n`);
     rows.push(...((await BENCHES[name]?.()) ?? []));
   }
