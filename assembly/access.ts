@@ -31,6 +31,8 @@ let status: i32 = 0;
 let faultPage: u32 = 0;
 let runSize: u32 = 0;
 let generation: u32 = 0;
+/** The epoch of the access this instance is in, or was in last. */
+let entered: u32 = 0;
 
 /** STATUS_* of the last access of this instance. */
 export function lastStatus(): i32 {
@@ -61,7 +63,9 @@ function enter(cpu: u32): bool {
   if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
   // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
   // which clears an entry and then loads the epoch: one of the two sees the other.
-  atomic.store<u32>(cpu + CPU_EPOCH, load<u32>(cpu + CPU_EPOCH) + 1);
+  // Odd even if an access before was left by an exception and the word is odd already.
+  entered = (load<u32>(cpu + CPU_EPOCH) + 1) | 1;
+  atomic.store<u32>(cpu + CPU_EPOCH, entered);
   if (atomic.load<u32>(cpu + CPU_GENERATION) === generation) return true;
   leave(cpu);
   return detached();
@@ -74,8 +78,9 @@ function detached(): bool {
 
 // SAFETY: as enter.
 export function leave(cpu: u32): void {
-  // ORDER: all loads and stores of the access are before this store; pairs with the host's wait for the epoch to move.
-  atomic.store<u32>(cpu + CPU_EPOCH, load<u32>(cpu + CPU_EPOCH) + 1);
+  // ORDER: all loads and stores of the access are before this; pairs with the host's wait for the epoch to move. If the
+  // slot was taken away during the access, the word is another guest's by now and stays as it is.
+  atomic.cmpxchg<u32>(cpu + CPU_EPOCH, entered, entered + 1);
 }
 
 /** Inside an access: returns the address of the byte at `offset` of the range, 0 = see status. */

@@ -72,6 +72,13 @@ export function frameGive(pool: u32, frame: u32): void {
   store<u32>(pool + POOL_FREE_FRAMES, load<u32>(pool + POOL_FREE_FRAMES) + 1);
 }
 
+/** Makes a frame nobody's page: it stays taken, and the clock passes it by. */
+export function frameDisown(pool: u32, frame: u32): void {
+  // SAFETY: as in frameGive.
+  const index = (frame - load<u32>(pool + POOL_FRAMES_AT)) >>> PAGE_SHIFT;
+  store<u32>(load<u32>(pool + POOL_TABLE_AT) + (index << 2), FRAME_KEEP);
+}
+
 /** Returns the frame table word of a frame. */
 export function frameOwner(pool: u32, frame: u32): u32 {
   // SAFETY: as in frameGive.

@@ -35,7 +35,7 @@ export {
   leafRun,
   leafWrite,
 } from './entries';
-export { clockNext, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
+export { clockNext, frameDisown, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
 
 import { LAYOUT_VERSION } from './layout';
 

@@ -3,6 +3,7 @@
 export type { GuestStats } from './guest/counters.ts';
 export { BusError, FsError } from './guest/errors.ts';
 export type { Guest, WriteFileOptions } from './guest/guest.ts';
+export type { LockInfo, LockOptions, LockRange, LockType, LockWait } from './guest/lock-calls.ts';
 export type { Mapping, MmapOptions } from './guest/mapping.ts';
 export type { Directory } from './guest/open-dir.ts';
 export type { File, Whence } from './guest/open-file.ts';

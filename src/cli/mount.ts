@@ -9,7 +9,7 @@ import { MountError, requireMounting, requireMountPoint, requireOutside } from '
 import { type KernelMountOptions, parseMountOptions } from '../transport/kernel/options.ts';
 import { type FileSystemSpec, parseSize, parseSpec } from '../worker/host-options.ts';
 
-export const MOUNT_USAGE = 'usage: virtiofs mount SPEC MOUNTPOINT [-o OPTION,…]';
+const MOUNT_USAGE = 'usage: virtiofs mount SPEC MOUNTPOINT [-o OPTION,…]';
 
 /** How often a busy mount is tried again after a signal. */
 const RETRY_MS = 100;

@@ -17,7 +17,7 @@ import { type FileSystemSpec, parseSpec } from '../worker/host-options.ts';
 import { planMemory } from '../worker/memory-map.ts';
 import { wasmModule } from '../worker/wasm-modules.ts';
 
-export const SERVE_USAGE = 'usage: virtiofs serve SPEC --socket PATH';
+const SERVE_USAGE = 'usage: virtiofs serve SPEC --socket PATH';
 
 const MIB = 1 << 20;
 const WASM_PAGE = 65536;
@@ -51,7 +51,7 @@ export async function serveCommand(args: string[]): Promise<number> {
   const signal = firstSignal();
   try {
     const { specText, spec, path } = parse(args);
-    const host = await buildHost(spec);
+    const host = await buildHost(spec).catch(refuse);
     const { core } = host;
     const server = await listen(host, path);
     const timer = setInterval(() => core.writeBack(), WRITE_BACK_MS);
@@ -148,10 +148,14 @@ function firstSignal(): Promise<void> {
   });
 }
 
+/** A file system that cannot be had is a wrong argument. */
+function refuse(error: Error): never {
+  throw new TypeError(error.message, { cause: error });
+}
+
 /** What is wrong with the arguments or the path, not with us. */
 function isExpected(error: unknown): error is Error {
-  if (error instanceof SocketPathError || error instanceof TypeError || error instanceof RangeError) return true;
-  return error instanceof Error && /^E[A-Z]+$/.test(String((error as NodeJS.ErrnoException).code));
+  return error instanceof SocketPathError || error instanceof TypeError || error instanceof RangeError;
 }
 
 function log(level: LogLevel, text: string): void {

@@ -29,6 +29,7 @@ export interface HostExports {
   poolInit(pool: number, framesAt: number, frameCount: number, tableAt: number, bitmapAt: number): void;
   frameTake(pool: number, wish: number, owner: number): number;
   frameGive(pool: number, frame: number): void;
+  frameDisown(pool: number, frame: number): void;
   frameOwner(pool: number, frame: number): number;
   leafTake(pool: number): number;
   leafGive(pool: number, leaf: number): void;

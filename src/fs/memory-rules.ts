@@ -3,14 +3,15 @@ import type { ByteString } from '../base/bytes.ts';
 import type { Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
 import type { AttrChange, Caller } from '../host/inode.ts';
-import { EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
+import { EINVAL, EISDIR, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
-import { isDirectory, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
+import { isDirectory, isFile, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
 import { ENTRY_COST } from './memory-quota.ts';
 
-const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } = FATTR_FLAGS;
-/** What changes the inode whatever its value is. */
+const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME, FATTR_KILL_SUIDGID } =
+  FATTR_FLAGS;
+/** What changes ctime even together with a size, which does so itself if it must. */
 const FATTR_OTHERS = FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_ATIME | FATTR_MTIME;
 const FALLOCATE_MODES: readonly number[] = [
   0,
@@ -50,6 +51,11 @@ export function stripPrivileges(inode: MemoryInode, caller?: Caller): void {
   if ((inode.mode & mode.S_IXGRP) !== 0 || isStranger) inode.mode &= ~mode.S_ISGID;
 }
 
+export function resize(inode: MemoryInode, size: number): Errno {
+  if (isDirectory(inode)) return EISDIR;
+  return isFile(inode) ? inode.space.resize(size) : EINVAL;
+}
+
 /** Owner, mode and times of SETATTR; the size is the space's. */
 export function applyChange(inode: MemoryInode, change: AttrChange, caller: Caller, now: Readonly<Timespec>): void {
   const { valid } = change;
@@ -60,7 +66,7 @@ export function applyChange(inode: MemoryInode, change: AttrChange, caller: Call
   if ((valid & FATTR_ATIME) !== 0) inode.setAtime(change.atime, change.atimensec);
   if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
   if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
-  else if ((valid & FATTR_OTHERS) !== 0) inode.changed(now);
+  else if ((valid & FATTR_SIZE) === 0 || (valid & FATTR_OTHERS) !== 0) inode.changed(now);
 }
 
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */

@@ -43,7 +43,7 @@ import {
 import { listDirectory } from './memory-list.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
-import { applyChange, entryCost, fallocateSpace, ownerOf, stripPrivileges, stripSetgid } from './memory-rules.ts';
+import * as rules from './memory-rules.ts';
 import { dropCapabilities, getXattr, listXattrs, removeXattr, setXattr } from './memory-xattr.ts';
 
 /** Where the pages of files come from: the host's page cache. */
@@ -119,13 +119,13 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const now = this.#stamp();
     if ((valid & FATTR_SIZE) !== 0) {
       const isSame = inode.size === change.size;
-      const errno = this.#resize(inode, change.size);
+      const errno = rules.resize(inode, change.size);
       if (errno !== OK) return errno;
       // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
       if (!isSame || (valid & FATTR_FH) !== 0) inode.modified(now);
     }
     if ((valid & (FATTR_UID | FATTR_GID | FATTR_SIZE)) !== 0) dropCapabilities(inode, this.#quota);
-    applyChange(inode, change, caller, now);
+    rules.applyChange(inode, change, caller, now);
     return OK;
   }
 
@@ -138,7 +138,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   mknod(parent: MemoryInode, name: ByteString, bits: number, rdev: number, caller: Caller): MemoryInode | Errno {
     const errno = this.#checkCreate(parent, name);
     if (errno !== OK) return errno;
-    if (!this.#quota.takeInode(INODE_COST + entryCost(name))) return ENOSPC;
+    if (!this.#quota.takeInode(INODE_COST + rules.entryCost(name))) return ENOSPC;
     const inode = this.#makeNode(parent as MemoryDirectory, bits, rdev, caller);
     return this.#enter(parent as MemoryDirectory, name, inode, INODE_COST);
   }
@@ -148,9 +148,9 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     if (errno !== OK) return errno;
     const directory = parent as MemoryDirectory;
     if (directory.nlink >= this.#linkMax) return EMLINK;
-    if (!this.#quota.takeInode(INODE_COST + entryCost(name))) return ENOSPC;
+    if (!this.#quota.takeInode(INODE_COST + rules.entryCost(name))) return ENOSPC;
     const inherited = directory.mode & mode.S_ISGID;
-    const owner = ownerOf(directory, mode.S_IFDIR | (bits & 0o1777) | inherited, caller);
+    const owner = rules.ownerOf(directory, mode.S_IFDIR | (bits & 0o1777) | inherited, caller);
     directory.nlink++;
     const inode = new MemoryDirectory(this.#nextIno++, owner, this.#stamp(), directory);
     return this.#enter(directory, name, inode, INODE_COST);
@@ -160,8 +160,8 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const errno = this.#checkCreate(parent, name);
     if (errno !== OK) return errno;
     const charge = INODE_COST + target.length;
-    if (!this.#quota.takeInode(charge + entryCost(name))) return ENOSPC;
-    const owner = ownerOf(parent as MemoryDirectory, mode.S_IFLNK | 0o777, caller);
+    if (!this.#quota.takeInode(charge + rules.entryCost(name))) return ENOSPC;
+    const owner = rules.ownerOf(parent as MemoryDirectory, mode.S_IFLNK | 0o777, caller);
     const inode = new MemorySymlink(this.#nextIno++, owner, this.#stamp(), target);
     return this.#enter(parent as MemoryDirectory, name, inode, charge);
   }
@@ -184,7 +184,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     if (isDirectory(inode)) return EPERM;
     if (inode.nlink === 0 && !(isFile(inode) && inode.isLinkable)) return ENOENT;
     if (inode.nlink >= this.#linkMax) return EMLINK;
-    if (!this.#quota.take(entryCost(name))) return ENOSPC;
+    if (!this.#quota.take(rules.entryCost(name))) return ENOSPC;
     const now = this.#stamp();
     inode.nlink++;
     inode.changed(now);
@@ -252,17 +252,17 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const count = inode.space.write(pos, from);
     if (count <= 0) return count;
     inode.modified(this.#stamp());
-    if (killSuidgid) stripPrivileges(inode, caller);
+    if (killSuidgid) rules.stripPrivileges(inode, caller);
     dropCapabilities(inode, this.#quota);
     return count;
   }
 
   fallocate(inode: MemoryInode, bits: number, pos: number, size: number, caller: Caller): Errno {
     if (!isFile(inode)) return EINVAL;
-    const errno = fallocateSpace(inode.space, bits, pos, size);
+    const errno = rules.fallocateSpace(inode.space, bits, pos, size);
     if (errno !== OK) return errno;
     inode.modified(this.#stamp());
-    if (caller.uid !== 0) stripPrivileges(inode, caller);
+    if (caller.uid !== 0) rules.stripPrivileges(inode, caller);
     dropCapabilities(inode, this.#quota);
     return OK;
   }
@@ -337,7 +337,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   #makeNode(parent: MemoryDirectory, bits: number, rdev: number, caller: Caller): MemoryInode {
-    const owner = ownerOf(parent, stripSetgid(parent, bits, caller), caller);
+    const owner = rules.ownerOf(parent, rules.stripSetgid(parent, bits, caller), caller);
     if ((bits & mode.S_IFMT) !== mode.S_IFREG) return new MemorySpecial(this.#nextIno++, owner, this.#stamp(), rdev);
     return new MemoryFile(this.#nextIno++, owner, this.#stamp(), this.#pageCache.createSpace(this.#quota));
   }
@@ -359,9 +359,9 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     replaced: MemoryInode | undefined,
   ): void {
     from.entries.remove(name);
-    this.#quota.give(entryCost(name));
+    this.#quota.give(rules.entryCost(name));
     if (replaced === undefined) {
-      this.#quota.force(entryCost(newName));
+      this.#quota.force(rules.entryCost(newName));
       to.entries.add(newName, moved);
     } else {
       to.entries.replace(newName, moved);
@@ -373,7 +373,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   #removeEntry(parent: MemoryDirectory, name: ByteString): void {
     parent.entries.remove(name);
     parent.modified(this.#stamp());
-    this.#quota.give(entryCost(name));
+    this.#quota.give(rules.entryCost(name));
   }
 
   /** One name of `inode` in `parent` is gone. */
@@ -393,10 +393,5 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     this.#inodes.delete(inode);
     this.#quota.giveInode(inode.charge);
     inode.space?.destroy();
-  }
-
-  #resize(inode: MemoryInode, size: number): Errno {
-    if (isDirectory(inode)) return EISDIR;
-    return isFile(inode) ? inode.space.resize(size) : EINVAL;
   }
 }

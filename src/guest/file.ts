@@ -149,7 +149,7 @@ export class OpenFile {
     return this.#lockOwner;
   }
 
-  /** A reader has nothing to report; but closing any descriptor takes the process's locks, and FLUSH is what does it. */
+  /** A reader has nothing to report; but closing any descriptor takes the process's locks, and FLUSH does that. */
   #flush(): Errno {
     const hasLocks = this.mount.locks.locked.delete(this.inode);
     const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);

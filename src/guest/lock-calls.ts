@@ -104,8 +104,8 @@ function check(file: OpenFile, isFlock: boolean): Errno {
 function rangeLock(file: OpenFile, options: LockRange, type: number): Lock | Errno {
   const start = bytePosition('start', options.start ?? 0);
   const length = bytePosition('length', options.length ?? 0);
+  if (length - 1 > TO_END - start) return EOVERFLOW;
   const end = length === 0 ? TO_END : start + length - 1;
-  if (end > TO_END) return EOVERFLOW;
   const isProcess = options.owner !== 'file';
   return {
     owner: isProcess ? PROCESS_OWNER : file.lockOwner(),

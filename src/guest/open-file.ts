@@ -156,7 +156,7 @@ export class File {
     return found ?? null;
   }
 
-  /** flock(2): locks the whole file for this open file; a lock it has is converted, and lost if that is not possible. */
+  /** flock(2): locks the whole file for this open file. A lock it has is converted, and lost if that fails. */
   flock(type: LockType, options: LockWait = {}): void {
     this.#check(flockFile(this.#file, type, options), 'flock');
   }

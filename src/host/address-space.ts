@@ -8,7 +8,7 @@
  * INVARIANT: no entry is present at or beyond the end of the file, and bytes between the end of the file and the end of
  * its last page read as zeros once the file grows over them.
  */
-import { PAGE_SHIFT, PAGE_SIZE, PAGES_PER_RANGE, PTE_PRESENT, PTE_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
+import { PAGE_SHIFT, PAGE_SIZE, PAGES_PER_RANGE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import { EFAULT, EFBIG, ENOMEM, ENOSPC, ENXIO, type Errno, OK } from '../wire/errno.ts';
@@ -108,15 +108,18 @@ export class AddressSpace {
     assert(!this.pages.isBacked, 'only a memory file allocates');
     if (end - first > this.pages.quotaLeft + this.residentPages) return ENOSPC;
     let missing = 0;
-    for (let page = first; page < end; page++) if (!this.pages.hasFrame(page)) missing++;
+    for (let page = first; page < end; page++) if (!this.pages.isAllocated(page)) missing++;
     if (missing > this.pages.quotaLeft) return ENOSPC;
+    const made: number[] = [];
     for (let page = first; page < end; page++) {
+      if (this.pages.isAllocated(page)) continue;
       const leaf = this.pages.leafFor(Math.floor(page / PAGES_PER_RANGE));
-      if (leaf === undefined || this.pages.materialize(leaf, page % PAGES_PER_RANGE, true) === 0) return ENOSPC;
-      // Reserved beyond the end: the frame is there, and hidden until the file grows over it.
-      if (page * PAGE_SIZE >= this.pages.size) {
-        this.pages.cache.wasm.entryClear(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE, PTE_PRESENT);
+      if (leaf === undefined || !this.pages.reserve(leaf, page % PAGES_PER_RANGE)) {
+        if (leaf !== undefined) this.pages.trim(leaf);
+        this.#giveBack(made);
+        return ENOSPC;
       }
+      made.push(page);
     }
     return OK;
   }
@@ -131,7 +134,7 @@ export class AddressSpace {
       return OK;
     }
     this.pages.zero(pos, firstWhole * PAGE_SIZE);
-    this.pages.drop(firstWhole, endWhole);
+    this.pages.drop(firstWhole, endWhole, true);
     if (endWhole * PAGE_SIZE < end) this.pages.zero(endWhole * PAGE_SIZE, end);
     return OK;
   }
@@ -172,6 +175,17 @@ export class AddressSpace {
     assert(this.pages.chunks.size === 0, 'a file went away with a mapping left');
   }
 
+  /** Takes reserved pages back; they are in order, and nobody has seen them yet. */
+  #giveBack(pages: readonly number[]): void {
+    for (let i = 0; i < pages.length; ) {
+      const first = pages[i] as number;
+      let count = 1;
+      while (pages[i + count] === first + count) count++;
+      this.pages.drop(first, first + count);
+      i += count;
+    }
+  }
+
   // ---- copying -------------------------------------------------------------------------------------------------
 
   #readTo(pos: number, address: number, size: number): number {
@@ -195,8 +209,9 @@ export class AddressSpace {
       if (leaf === undefined) return -ENOMEM;
       const page = (offset + got) >> PAGE_SHIFT;
       const failed = this.pages.fill(leaf, page, ((offset + n - 1) >> PAGE_SHIFT) - page + 1);
-      if (failed === EFAULT) return done;
-      if (failed !== OK) return done > 0 ? done : -failed;
+      if (failed === OK) continue;
+      this.pages.trim(leaf);
+      return failed === EFAULT || done > 0 ? done : -failed;
     }
     return done;
   }

@@ -134,22 +134,34 @@ export class FilePages {
 
   /** Drops all clean pages that no view pins, because the backing changed behind us. */
   invalidate(): void {
-    for (const leaf of [...this.chunks.values()]) {
-      const wasm = this.cache.wasm;
-      for (let page = wasm.leafFind(leaf.at, 0, PTE_PRESENT); page < PAGES_PER_RANGE; ) {
-        wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
-        page = wasm.leafFind(leaf.at, page + 1, PTE_PRESENT);
-      }
-      this.cache.waitForLeaf(leaf);
-      const pinned = leaf.isPinned;
-      for (let page = 0; page < PAGES_PER_RANGE; page++) {
-        const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
-        if (entry === 0) continue;
-        if (pinned || (entry & PTE_DIRTY) !== 0) wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
-        else this.#release(leaf, page, entry);
-      }
-      this.trim(leaf);
+    for (const leaf of [...this.chunks.values()]) this.invalidateLeaf(leaf);
+  }
+
+  /** The same for one leaf; if a view pins pages of it, once more when it does not any longer. */
+  invalidateLeaf(leaf: Leaf): void {
+    const wasm = this.cache.wasm;
+    for (let page = wasm.leafFind(leaf.at, 0, PTE_PRESENT); page < PAGES_PER_RANGE; ) {
+      wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+      page = wasm.leafFind(leaf.at, page + 1, PTE_PRESENT);
     }
+    this.cache.waitForLeaf(leaf);
+    const pinned = leaf.isPinned;
+    if (pinned) this.cache.invalidateWhenUnpinned(leaf);
+    for (let page = 0; page < PAGES_PER_RANGE; page++) {
+      const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
+      if (entry === 0) continue;
+      if (pinned || (entry & PTE_DIRTY) !== 0) wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+      else this.#release(leaf, page, entry);
+    }
+    this.trim(leaf);
+  }
+
+  /** Whether a page has a frame of its own, shown or reserved. */
+  isAllocated(page: number): boolean {
+    const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
+    if (leaf === undefined) return false;
+    const entry = this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
+    return (entry & PTE_ZERO) === 0 && (entry & PTE_FRAME_MASK) !== 0;
   }
 
   hasFrame(page: number): boolean {
@@ -157,6 +169,11 @@ export class FilePages {
     if (leaf === undefined) return false;
     const entry = this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
     return (entry & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT;
+  }
+
+  /** Gives a page of a memory file a zeroed frame that stays hidden until somebody touches the page. */
+  reserve(leaf: Leaf, page: number): boolean {
+    return this.#takeOwn(leaf, page, true, 0) !== 0;
   }
 
   /** Gives a page of a memory file its own frame. Returns the frame's address, 0 = no space. */
@@ -169,21 +186,7 @@ export class FilePages {
       wasm.entrySet(entryAt, PTE_PRESENT);
       return (entry & PTE_FRAME_MASK) >>> 0;
     }
-    const quota = this.#quota;
-    assert(quota !== undefined, 'a backed page is filled, not materialised');
-    if (quota.usedPages >= quota.limitPages) return 0;
-    leaf.users++;
-    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
-    const frame = this.cache.takeFrame(wish, entryAt, true);
-    leaf.users--;
-    if (frame === 0) return 0;
-    if (zeroed) wasm.fill(frame, PAGE_SIZE);
-    quota.usedPages++;
-    // ORDER: as in #fillRun. A guest that still reads the page of zeros reads what was there before.
-    wasm.entryStore(entryAt, frame | PTE_PRESENT | PTE_ACCESSED);
-    leaf.resident++;
-    this.residentPages++;
-    return frame;
+    return this.#takeOwn(leaf, page, zeroed, PTE_PRESENT | PTE_ACCESSED);
   }
 
   /** Reads the missing pages among [page, page + count) from the backing. EFAULT: the backing ends before the first. */
@@ -236,8 +239,11 @@ export class FilePages {
     }
   }
 
-  /** Takes pages [first, end) away: hide, wait, release. */
-  drop(first: number, end: number): void {
+  /**
+   * Takes pages [first, end) away: hide, wait, release. With `keepPinned`, pages that a view may show are zeroed instead
+   * and stay, or its stores would no longer be the file's.
+   */
+  drop(first: number, end: number, keepPinned = false): void {
     const wasm = this.cache.wasm;
     for (const leaf of [...this.chunks.values()]) {
       const base = leaf.chunk * PAGES_PER_RANGE;
@@ -246,9 +252,16 @@ export class FilePages {
       if (from >= to) continue;
       for (let page = from; page < to; page++) wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
       this.cache.waitForLeaf(leaf);
+      const kept = keepPinned && leaf.isPinned ? Math.ceil(this.size / PAGE_SIZE) - base : 0;
       for (let page = from; page < to; page++) {
         const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
-        if (entry !== 0) this.#release(leaf, page, entry);
+        if (entry === 0) continue;
+        if (page >= kept) {
+          this.#release(leaf, page, entry);
+          continue;
+        }
+        if ((entry & PTE_ZERO) === 0) wasm.fill(entry & PTE_FRAME_MASK, PAGE_SIZE);
+        wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
       }
       this.trim(leaf);
     }
@@ -297,6 +310,27 @@ export class FilePages {
     if (this.chunks.get(leaf.chunk) !== leaf) return;
     this.chunks.delete(leaf.chunk);
     this.cache.giveLeaf(leaf);
+  }
+
+  /** Takes a frame for a page that has none; its entry gets `bits`. Returns its address, 0 = no space. */
+  #takeOwn(leaf: Leaf, page: number, zeroed: boolean, bits: number): number {
+    const entryAt = leaf.at + page * PTE_SIZE;
+    const wasm = this.cache.wasm;
+    const quota = this.#quota;
+    assert(quota !== undefined, 'a backed page is filled, not materialised');
+    if (quota.usedPages >= quota.limitPages) return 0;
+    leaf.users++;
+    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
+    const frame = this.cache.takeFrame(wish, entryAt, true);
+    leaf.users--;
+    if (frame === 0) return 0;
+    if (zeroed) wasm.fill(frame, PAGE_SIZE);
+    quota.usedPages++;
+    // ORDER: as in #fillRun. A guest that still reads the page of zeros reads what was there before.
+    wasm.entryStore(entryAt, frame | bits);
+    leaf.resident++;
+    this.residentPages++;
+    return frame;
   }
 
   /** Fills one run of missing pages that got neighbouring frames. Returns the pages filled, or −errno. */

@@ -105,6 +105,8 @@ export function fallocate(session: Session, call: Call, inode: Inode): Errno {
 export function lseek(session: Session, call: Call, inode: Inode): Errno {
   const { request } = call;
   if (session.handles.file(LseekIn.fh.get(request, ARGS) as Fh, inode) === undefined) return EBADF;
+  // The client may have pages, and a size, that we do not have yet: it must do with what it knows itself.
+  if (session.negotiated.has('FUSE_WRITEBACK_CACHE')) return ENOSYS;
   const whence = LseekIn.whence.get(request, ARGS);
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) return EINVAL;
   const pos = LseekIn.offset.get(request, ARGS);

@@ -43,7 +43,7 @@ export function interrupt(session: Session, call: Call): Errno {
   return OK;
 }
 
-/** SPEC: fcntl(2): EBADF: the descriptor is not open for reading, or writing, as the lock wants. flock(2) wants none. */
+/** SPEC: fcntl(2): EBADF: the descriptor is not open for what the lock protects. flock(2) does not mind. */
 function readToSet(session: Session, call: Call, inode: Inode): Errno {
   const errno = read(session, call, inode);
   const { isFlock, type, fh } = session.locks.request;

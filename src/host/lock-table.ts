@@ -2,8 +2,8 @@
  * All locks on all files, and everybody who waits for one. One table per host, so that guests and mounts of the kernel
  * exclude each other; it knows clients and inodes, no session and no transport.
  *
- * Whoever waits holds nobody up: a lock is given to whom nothing held is in the way, as on Linux. What is released goes,
- * before anybody else can ask for it, to those who wait: in the order they came, as many as can have it.
+ * Whoever waits holds nobody up: only locks that are held are in the way, as on Linux. What is released goes, before
+ * anybody else can ask for it, to those who wait: in the order they came, as many as can have it.
  * SPEC: POSIX, fcntl(); Linux: fcntl_locking(2), flock(2), fs/locks.c.
  */
 import { assert } from '../base/assert.ts';

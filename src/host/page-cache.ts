@@ -57,6 +57,8 @@ export class PageCache {
   readonly #pool: number;
   readonly #leaves = new Map<number, Leaf>();
   readonly #limbo: LimboFrame[] = [];
+  /** Leaves with clean pages that a view kept when they should have gone. */
+  readonly #stale = new Set<Leaf>();
   /** A range entry was cleared or replaced and no grace period has passed since. */
   #graceOwed = false;
 
@@ -104,8 +106,13 @@ export class PageCache {
 
   /** Gives a frame back that a view may still show: at once, or when the last pin of these mappings is gone. */
   giveFrameWhenUnpinned(frame: number, leaf: Leaf): void {
-    if (!leaf.isPinned) this.giveFrame(frame);
-    else this.#limbo.push({ frame, mappings: leaf.mappings.slice() });
+    if (!leaf.isPinned) {
+      this.giveFrame(frame);
+      return;
+    }
+    // The leaf may go before the pin does, and its table's memory become something else.
+    this.wasm.frameDisown(this.#pool, frame);
+    this.#limbo.push({ frame, mappings: leaf.mappings.slice() });
   }
 
   takeLeaf(pages: FilePages, chunk: number): Leaf | undefined {
@@ -122,6 +129,7 @@ export class PageCache {
     assert(leaf.resident === 0, 'a leaf with pages cannot be given back');
     this.settle();
     this.#leaves.delete(leaf.at);
+    this.#stale.delete(leaf);
     this.wasm.leafGive(this.#pool, leaf.at);
   }
 
@@ -146,8 +154,18 @@ export class PageCache {
     if (leaf.mappings.length > 0 || this.#graceOwed) this.waitForGrace();
   }
 
-  /** Gives back the frames of removed pages whose pins have gone. Cheap when there are none. */
+  /** The leaf's pages are to be invalidated as soon as no view pins them. */
+  invalidateWhenUnpinned(leaf: Leaf): void {
+    this.#stale.add(leaf);
+  }
+
+  /** Does for pages whose pins have gone what could not be done before. Cheap when there are none. */
   sweepLimbo(): void {
+    for (const leaf of this.#stale) {
+      if (leaf.isPinned) continue;
+      this.#stale.delete(leaf);
+      leaf.pages.invalidateLeaf(leaf);
+    }
     for (let i = this.#limbo.length - 1; i >= 0; i--) {
       const { frame, mappings } = this.#limbo[i] as LimboFrame;
       if (mappings.some((mapping) => mapping.slot.isPinned(mapping.range))) continue;

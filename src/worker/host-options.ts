@@ -22,7 +22,7 @@ export type FileSystemSpec =
   | { readonly type: 'fuse'; readonly path: string };
 
 export interface HostOptions extends Partial<MemoryOptions> {
-  /** What to serve: `memory`, `memory:64MiB`, `dir:PATH`, `fuse:SOCKET`, or the same as an object. Default: `memory`. */
+  /** What to serve: `memory`, `memory:64MiB`, `dir:PATH`, `fuse:SOCKET`, or that as an object. Default: `memory`. */
   readonly fs?: string | FileSystemSpec;
   /** The device's tag, up to 36 bytes. Default: `virtiofs`. */
   readonly tag?: string;

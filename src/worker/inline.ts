@@ -39,6 +39,7 @@ export class InlineHost {
   readonly wasm: DaxExports;
   readonly clock: Clock;
   readonly #bells: readonly InlineDoorbell[];
+  readonly #module: WebAssembly.Module;
   readonly #hostBell = new InlineDoorbell();
   #isStopped = false;
 
@@ -51,7 +52,8 @@ export class InlineHost {
     this.map = map;
     const pages = map.memorySize / 65536;
     this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    this.wasm = instantiate(options.wasm ?? wasmModule('unshared'), this.memory);
+    this.#module = options.wasm ?? wasmModule('unshared');
+    this.wasm = instantiate(this.#module, this.memory);
     this.clock = options.clock ?? new SystemClock();
     this.#bells = map.slots.map(() => new InlineDoorbell(() => this.step()));
     this.core = new HostCore({
@@ -83,7 +85,8 @@ export class InlineHost {
     words[cpu + (CPU_STATE >> 2)] = CPU_CLAIMED;
     return connect({
       buffer: this.memory.buffer,
-      wasm: this.wasm,
+      // An instance knows which guest it serves.
+      wasm: instantiate(this.#module, this.memory),
       map: this.map,
       slot,
       generation: words[cpu + (CPU_GENERATION >> 2)] as number,

@@ -28,8 +28,8 @@ export const HOST_STOPPED = 2;
 export const SCRATCH_SIZE = 128 * 1024;
 
 const MIB = 1 << 20;
-/** The largest memory that wasm32 can address. */
-const MEMORY_MAX = 4096 * MIB;
+/** What wasm32 can address, but for the last page: an address may not wrap to 0, which means "none". */
+const MEMORY_MAX = 4096 * MIB - 65536;
 
 export interface MemoryOptions {
   /** Bytes of file pages: the page cache, or the memory file system itself. */
@@ -119,7 +119,7 @@ function checkOptions(options: MemoryOptions): void {
     requestQueues,
     '1 to 8',
   );
-  check(dataSize >= PAGE_SIZE && dataSize <= 16 * MIB, 'dataSize', dataSize, '4 KiB to 16 MiB');
+  check(Number.isInteger(dataSize) && dataSize >= PAGE_SIZE && dataSize <= 16 * MIB, 'dataSize', dataSize, '4 KiB to 16 MiB');
 }
 
 function check(isRight: boolean, name: string, value: number, wanted: string): void {

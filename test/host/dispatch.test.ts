@@ -9,7 +9,7 @@ import { type Client, ok, type Piece } from './client.ts';
 import { boot } from './world.ts';
 
 const NAMES = (Object.keys(OPS) as OpName[]).filter((name) => name !== 'CUSE_INIT');
-const REFUSED: readonly OpName[] = ['GETLK', 'SETLK', 'SETLKW', 'BMAP', 'IOCTL', 'POLL'];
+const REFUSED: readonly OpName[] = ['BMAP', 'IOCTL', 'POLL'];
 const WRITING: readonly OpName[] = [
   'SETATTR',
   'SYMLINK',

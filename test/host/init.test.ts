@@ -58,7 +58,9 @@ describe('flags', () => {
   test('flags2 counts only with INIT_EXT', () => {
     const client = boot().attach({ window });
     expect(client.init({ flags: 0xffffffff - EXT, flags2: 0xffffffff }).flags2).toBe(0);
-    expect(client.init({ flags: EXT, flags2: 0xffffffff }).flags2).toBe(bit('FUSE_HAS_INODE_DAX') | bit('FUSE_CREATE_SUPP_GROUP'));
+    expect(client.init({ flags: EXT, flags2: 0xffffffff }).flags2).toBe(
+      bit('FUSE_HAS_INODE_DAX') | bit('FUSE_CREATE_SUPP_GROUP'),
+    );
   });
 
   test('INIT_EXT is in the reply iff it was offered', () => {

@@ -1,6 +1,6 @@
 /**
- * Locks as the manual pages tell them, slowly: one byte per position and owner, no ranges, no merging. It shares no code
- * with the lock table. Position LAST stands for "the end and all that follows".
+ * Locks as the manual pages tell them, slowly: one byte per position and owner, no ranges, no merging. It shares no
+ * code with the lock table. Position LAST stands for "the end and all that follows".
  */
 import { EAGAIN, EDEADLK, EINTR, ENOTCONN } from '../../src/wire/errno.ts';
 

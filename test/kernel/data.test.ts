@@ -5,6 +5,32 @@ import { codeOf, type Mounted, mounted, skipReason, titled } from './mounted.ts'
 
 const MIB = 1 << 20;
 
+/** A parent holds bytes 0 to 9; a child wants bytes 5 to 14, then others, then waits, then waits with an alarm set. */
+const LOCKS = `
+import errno, fcntl, os, signal, time
+file = os.open('locked', os.O_RDWR | os.O_CREAT)
+fcntl.lockf(file, fcntl.LOCK_EX, 10, 0)
+go, said = os.pipe(), os.pipe()
+if os.fork() == 0:
+    mine = os.open('locked', os.O_RDWR)
+    try: fcntl.lockf(mine, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 5)
+    except OSError as e: os.write(said[1], errno.errorcode[e.errno].encode())
+    fcntl.lockf(mine, fcntl.LOCK_EX | fcntl.LOCK_NB, 10, 10); os.write(said[1], b' other')
+    fcntl.lockf(mine, fcntl.LOCK_EX, 5, 0); os.write(said[1], b' woken')
+    fcntl.lockf(mine, fcntl.LOCK_UN); os.write(said[1], b'.'); os.read(go[0], 1)
+    def stop(*_): raise InterruptedError
+    signal.signal(signal.SIGALRM, stop); signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try: fcntl.lockf(mine, fcntl.LOCK_EX, 5, 0)
+    except InterruptedError: os.write(said[1], b' EINTR')
+    os._exit(0)
+time.sleep(0.3)
+fcntl.lockf(file, fcntl.LOCK_UN, 10, 0)
+heard = b''
+while not heard.endswith(b'.'): heard += os.read(said[0], 100)
+fcntl.lockf(file, fcntl.LOCK_EX, 10, 0); os.write(go[1], b'x'); os.wait()
+print((heard[:-1] + os.read(said[0], 100)).decode())
+`;
+
 describe.each(['memory', 'dir'] as const)('%s', (kind) => {
   describe.skipIf(skipReason !== undefined)(titled('file content'), () => {
     let mount: Mounted;
@@ -63,6 +89,12 @@ describe.each(['memory', 'dir'] as const)('%s', (kind) => {
       expect(held).toBe('held');
     });
 
+    test('record locks exclude by range, wake who waits, and a signal ends the waiting', () => {
+      if (codeOf(() => mount.sh('command -v python3')) !== 'OK') return;
+      fs.writeFileSync(at('locks.py'), LOCKS);
+      expect(mount.sh('timeout 20 python3 locks.py')).toBe('EAGAIN other woken EINTR');
+    });
+
     test('stores through a shared mapping reach readers and the file', () => {
       if (codeOf(() => mount.sh('command -v python3')) !== 'OK') return;
       const script = [
@@ -99,6 +131,24 @@ describe.each(['memory', 'dir'] as const)('%s', (kind) => {
       expect(fs.readFileSync(at('open1999'), 'utf8')).toBe('1999');
       mount.sh('rm open*');
     });
+  });
+});
+
+describe.skipIf(skipReason !== undefined)(titled('writeback_cache'), () => {
+  test.each(['memory', 'dir'] as const)('%s has everything that was written, once it is unmounted', async (kind) => {
+    const mount = await mounted(kind, 'writeback_cache');
+    try {
+      mount.sh('for i in $(seq 200); do echo line $i >> log; done; printf ab > part; printf c >> part');
+      mount.sh('touch -d "2001-02-03 04:05:06 UTC" part');
+      expect(mount.sh('wc -l < log; cat part; stat -c %Y part')).toBe('200\nabc981173106');
+      mount.sh('sync -f .; dd if=log iflag=direct bs=4096 2>/dev/null | cmp - log');
+    } finally {
+      expect(
+        await mount.stop((backing) => {
+          if (kind === 'dir') expect(fs.readFileSync(`${backing}/log`, 'utf8').split('\n')).toHaveLength(201);
+        }),
+      ).toMatchObject({ code: 0, stderr: '' });
+    }
   });
 });
 

@@ -107,14 +107,18 @@ export class Mounted {
     throw new Error(`'${script}' worked`);
   }
 
-  /** Unmounts, waits for the end, removes the directories. Whatever state it is in, nothing is left. */
-  async stop(): Promise<Ended> {
+  /**
+   * Unmounts, waits for the end, lets somebody look at the backing, removes the directories. Whatever state it is in,
+   * nothing is left.
+   */
+  async stop(look: (backing: string) => void = () => {}): Promise<Ended> {
     if (isMounted(this.dir)) umount(this.dir);
     const timer = setTimeout(() => this.command.child.kill('SIGKILL'), 15_000);
     const ended = await this.command.ended;
     clearTimeout(timer);
     if (isMounted(this.dir)) umount(this.dir, '-l');
     rmdirSync(this.dir);
+    look(this.backing);
     rmSync(this.#base, { recursive: true });
     return ended;
   }

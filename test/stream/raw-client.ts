@@ -99,7 +99,11 @@ export class RawClient {
   #take(reply: Uint8Array): void {
     const view = new DataView(reply.buffer);
     const { unique, error } = decode(OutHeader, view, 0);
-    this.replies.push({ unique: Number(unique), errno: Math.abs(error), body: new DataView(reply.buffer, OUT_HEADER_SIZE) });
+    this.replies.push({
+      unique: Number(unique),
+      errno: Math.abs(error),
+      body: new DataView(reply.buffer, OUT_HEADER_SIZE),
+    });
     this.#wake();
   }
 }

@@ -22,7 +22,7 @@ export interface KernelMountOptions {
   readonly flags: readonly string[];
 }
 
-export const MOUNT_DEFAULTS: KernelMountOptions = {
+const MOUNT_DEFAULTS: KernelMountOptions = {
   readOnly: false,
   allowOther: false,
   defaultPermissions: true,

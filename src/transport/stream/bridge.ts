@@ -36,8 +36,8 @@ const WHY_AT = WORDS * 4;
 const WHY_ROOM = 256;
 const REQUEST_AT = WHY_AT + WHY_ROOM;
 
-export const LINK_OPEN = 1;
-export const LINK_GONE = 2;
+const LINK_OPEN = 1;
+const LINK_GONE = 2;
 const TURN_IDLE = 0;
 const TURN_ASKED = 1;
 const TURN_ANSWERED = 2;
@@ -103,8 +103,8 @@ export class Bridge {
     // The link is looked at after the turn was stored: whoever ends it stores link and turn in the other order.
     while (this.#load(TURN) === TURN_ASKED && !this.isGone) {
       if (mustGiveUp()) return -1;
-      // ORDER: returns at once if the turn has moved since it was looked at; `answer` and `end` notify. An `end` between
-      // the look at the link and here is seen at the next look.
+      // ORDER: returns at once if the turn has moved since it was looked at; `answer` and `end` notify. An `end` that
+      // comes between the look at the link and here is seen at the next look.
       Atomics.wait(this.#words, TURN, TURN_ASKED, LOOK_MS);
     }
     const size = this.#load(TURN) === TURN_ANSWERED ? this.#load(REPLY_SIZE) : -1;

@@ -22,7 +22,7 @@ export interface RelayLinkOptions {
 }
 
 /** Looks, half a second apart, at a server that does not answer while the host shall end. */
-const PATIENCE = 6;
+const PATIENCE = 4;
 
 /** Connects. Throws an Error that says why that is impossible. */
 export async function openRelayLink(options: RelayLinkOptions): Promise<RelayLink> {

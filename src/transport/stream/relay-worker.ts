@@ -25,8 +25,9 @@ const socket = connect(path, () => {
   tell('open');
 });
 socket.on('data', (chunk: Uint8Array) => take(chunk));
-socket.on('error', (error) => {
-  trouble = error.message;
+socket.on('error', (error: NodeJS.ErrnoException) => {
+  // These two say no more than that the server has left.
+  if (error.code !== 'EPIPE' && error.code !== 'ECONNRESET') trouble = error.message;
 });
 socket.on('close', () => end(trouble));
 port.on('message', () => (bridge.asked > 0 ? send(bridge.asked) : socket.destroySoon()));
