@@ -77,6 +77,11 @@ export const CPU_CLAIMED: i32 = 1;
 export const CPU_LIVE: i32 = 2;
 export const CPU_DEAD: i32 = 3;
 
+/**
+ * CPU_FAULT_STATE: one of these, and the guest's generation in the bits above them. Who changes it compares the whole
+ * word: what a worker that lost its slot still does to the mailbox is no event of the guest that has the slot now.
+ */
+export const FAULT_GENERATION_SHIFT: i32 = 2;
 export const FAULT_IDLE: i32 = 0;
 export const FAULT_POSTED: i32 = 1;
 export const FAULT_DONE: i32 = 2;

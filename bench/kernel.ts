@@ -1,6 +1,6 @@
 /**
- * The real Linux kernel on our server, against a libfuse server (bindfs) over tmpfs, and tmpfs itself: the same calls of
- * node:fs on each mount, in turns. Needs root, /dev/fuse and bindfs; so it runs only when it is named.
+ * The real Linux kernel on our server, against a libfuse server (bindfs) over tmpfs, and tmpfs itself: the same calls
+ * of node:fs on each mount, in turns. Needs root, /dev/fuse and bindfs; so it runs only when it is named.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';

@@ -14,6 +14,7 @@ import {
   CPU_FAULT_STATE,
   CPU_FAULT_WRITE,
   FAULT_DONE,
+  FAULT_GENERATION_SHIFT,
   FAULT_IDLE,
   FAULT_POSTED,
   PAGE_SHIFT,
@@ -62,6 +63,8 @@ export class DaxWindow {
   readonly #cpu: number;
   readonly #table: number;
   readonly #spins: number;
+  /** What the fault state's words of this guest have above the state. */
+  readonly #faultTag: number;
   #status = 0;
 
   constructor(options: WindowOptions) {
@@ -74,6 +77,7 @@ export class DaxWindow {
     this.#spins = options.spins ?? 2000;
     this.rangeCount = options.rangeCount;
     this.#wasm.bind(options.generation ?? 0);
+    this.#faultTag = (options.generation ?? 0) << FAULT_GENERATION_SHIFT;
     assert((Atomics.load(this.#words, CPU_EPOCH >> 2) & 1) === 0, 'a new window starts outside of an access');
   }
 
@@ -84,7 +88,6 @@ export class DaxWindow {
   /** Copies [offset, offset + size) of the range into a buffer outside the shared memory. A count, or −errno. */
   read(range: number, offset: number, into: Uint8Array, at: number, size: number): number {
     const pmdAt = this.#entry(range, offset, size);
-    // Nothing may throw between runBegin and leave: the epoch would stay odd and the host would wait for ever.
     assert(at >= 0 && at + size <= into.length, 'buffer too small for the read');
     const wasm = this.#wasm;
     let done = 0;
@@ -96,8 +99,12 @@ export class DaxWindow {
         continue;
       }
       const n = wasm.lastRunSize();
-      into.set(this.#bytes.subarray(address, address + n), at + done);
-      wasm.leave(this.#cpu);
+      // Left even by an exception (the stack may be full): the host would wait for ever.
+      try {
+        into.set(this.#bytes.subarray(address, address + n), at + done);
+      } finally {
+        wasm.leave(this.#cpu);
+      }
       done += n;
     }
     return done;
@@ -117,8 +124,11 @@ export class DaxWindow {
         continue;
       }
       const n = wasm.lastRunSize();
-      this.#bytes.set(from.subarray(at + done, at + done + n), address);
-      wasm.leave(this.#cpu);
+      try {
+        this.#bytes.set(from.subarray(at + done, at + done + n), address);
+      } finally {
+        wasm.leave(this.#cpu);
+      }
       done += n;
     }
     return done;
@@ -271,23 +281,31 @@ export class DaxWindow {
     words[CPU_FAULT_COUNT >> 2] = count;
     words[CPU_FAULT_WRITE >> 2] = write ? 1 : 0;
     // ORDER: publishes the four words above; pairs with the host's load in CpuSlot.takeFault.
-    Atomics.store(words, CPU_FAULT_STATE >> 2, FAULT_POSTED);
+    if (!this.#moveFault(FAULT_IDLE, FAULT_POSTED)) return ENOTCONN;
     this.#options.hostBell.ring();
     this.#waitForAnswer();
-    const done = Atomics.load(words, CPU_FAULT_STATE >> 2) === FAULT_DONE;
-    const result = done ? (words[CPU_FAULT_RESULT >> 2] as number) : EIO;
+    const result = words[CPU_FAULT_RESULT >> 2] as number;
     // ORDER: gives the mailbox back to ourselves; the host writes it only while it is posted.
-    Atomics.store(words, CPU_FAULT_STATE >> 2, FAULT_IDLE);
-    return result;
+    if (this.#moveFault(FAULT_DONE, FAULT_IDLE)) return result;
+    this.#moveFault(FAULT_POSTED, FAULT_IDLE);
+    return EIO;
+  }
+
+  /** Takes the mailbox from one state to another; false if it was in another one, or is not ours any more. */
+  #moveFault(from: number, to: number): boolean {
+    const [was, is] = [from | this.#faultTag, to | this.#faultTag];
+    // ORDER: said where it is called.
+    return Atomics.compareExchange(this.#words, CPU_FAULT_STATE >> 2, was, is) === was;
   }
 
   #waitForAnswer(): void {
     const words = this.#words;
     const state = CPU_FAULT_STATE >> 2;
-    for (let i = 0; i < this.#spins; i++) if (Atomics.load(words, state) === FAULT_DONE) return;
+    const done = FAULT_DONE | this.#faultTag;
+    for (let i = 0; i < this.#spins; i++) if (Atomics.load(words, state) === done) return;
     for (;;) {
       const seen = this.#options.guestBell.seen();
-      if (Atomics.load(words, state) === FAULT_DONE) return;
+      if (Atomics.load(words, state) === done) return;
       if (this.#options.isDead?.()) return;
       this.#options.guestBell.wait(seen, 1000);
     }

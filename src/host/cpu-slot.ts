@@ -16,6 +16,7 @@ import {
   CPU_LIVE,
   CPU_STATE,
   FAULT_DONE,
+  FAULT_GENERATION_SHIFT,
   FAULT_IDLE,
   FAULT_POSTED,
   PIN_WRITABLE,
@@ -66,7 +67,7 @@ export class CpuSlot {
   takeFault(): boolean {
     const cpu = this.#cpu;
     // ORDER: pairs with the guest's store of FAULT_POSTED: the words below were written before it.
-    if (Atomics.load(cpu, CPU_FAULT_STATE >> 2) !== FAULT_POSTED) return false;
+    if (Atomics.load(cpu, CPU_FAULT_STATE >> 2) !== this.#faultWord(FAULT_POSTED)) return false;
     this.faultRange = (cpu[CPU_FAULT_RANGE >> 2] as number) >>> 0;
     this.faultPage = (cpu[CPU_FAULT_PAGE >> 2] as number) >>> 0;
     this.faultCount = (cpu[CPU_FAULT_COUNT >> 2] as number) >>> 0;
@@ -78,8 +79,13 @@ export class CpuSlot {
   answerFault(result: number): void {
     this.#cpu[CPU_FAULT_RESULT >> 2] = result;
     // ORDER: publishes the result and the page table entries stored before.
-    Atomics.store(this.#cpu, CPU_FAULT_STATE >> 2, FAULT_DONE);
+    Atomics.store(this.#cpu, CPU_FAULT_STATE >> 2, this.#faultWord(FAULT_DONE));
     this.bell.ring();
+  }
+
+  /** A fault state as the guest that has the slot now writes it. */
+  #faultWord(state: number): number {
+    return state | (Atomics.load(this.#cpu, CPU_GENERATION >> 2) << FAULT_GENERATION_SHIFT);
   }
 
   /** Views held on a range, and the writable ones among them. */
@@ -108,8 +114,8 @@ export class CpuSlot {
     this.#pins.fill(0);
     const cpu = this.#cpu;
     // ORDER: plain stores would do, the slot is nobody's; the last store publishes it as free.
-    Atomics.store(cpu, CPU_EPOCH >> 2, 0);
-    Atomics.store(cpu, CPU_FAULT_STATE >> 2, FAULT_IDLE);
+    // The epoch counts on: a worker that left its access late finds another number than its own.
+    Atomics.store(cpu, CPU_FAULT_STATE >> 2, this.#faultWord(FAULT_IDLE));
     Atomics.store(cpu, CPU_STATE >> 2, CPU_FREE);
   }
 }

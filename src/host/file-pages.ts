@@ -240,8 +240,8 @@ export class FilePages {
   }
 
   /**
-   * Takes pages [first, end) away: hide, wait, release. With `keepPinned`, pages that a view may show are zeroed instead
-   * and stay, or its stores would no longer be the file's.
+   * Takes pages [first, end) away: hide, wait, release. With `keepPinned`, pages that a view may show are zeroed
+   * instead and stay, or its stores would no longer be the file's.
    */
   drop(first: number, end: number, keepPinned = false): void {
     const wasm = this.cache.wasm;

@@ -57,6 +57,11 @@ export function connect(options: ConnectOptions): Connection {
   if (Atomics.load(words, (slot.cpuAt + CPU_GENERATION) >> 2) !== options.generation) throw new Error(USED);
   // ORDER: claimed → live: from here on the host waits for our epoch.
   if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) throw new Error(USED);
+  if (Atomics.load(words, (slot.cpuAt + CPU_GENERATION) >> 2) !== options.generation) {
+    // ORDER: between the two looks the slot was taken back and claimed for another guest: it is still to come.
+    Atomics.compareExchange(words, state, CPU_LIVE, CPU_CLAIMED);
+    throw new Error(USED);
+  }
   const host = options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL);
   const bell = options.bells?.guest ?? new SharedDoorbell(buffer, slot.cpuAt + CPU_BELL);
   const generation = (slot.cpuAt + CPU_GENERATION) >> 2;
@@ -65,8 +70,9 @@ export function connect(options: ConnectOptions): Connection {
     Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED ||
     Atomics.load(words, generation) !== options.generation;
   const giveBack = () => {
+    if (Atomics.load(words, generation) !== options.generation) return;
     // ORDER: our last store: the host takes everything back and frees the slot.
-    Atomics.store(words, state, CPU_DEAD);
+    Atomics.compareExchange(words, state, CPU_LIVE, CPU_DEAD);
     host.ring();
   };
   const memory = new LocalMemory(buffer);

@@ -149,7 +149,10 @@ export class HostCore {
         negativeTimeoutMs: settings.negativeTimeoutMs,
         maxWrite: map.dataSize,
       });
-    return new DeviceServer({ device, memory, openSession, slot, grace: this.pageCache.grace, mapper, log });
+    const { grace } = this.pageCache;
+    // Before another guest can pin anything through the same slot.
+    const onGone = () => this.pageCache.sweepLimbo();
+    return new DeviceServer({ device, memory, openSession, slot, grace, mapper, log, onGone });
   }
 
   #makeServer(): Server | undefined {

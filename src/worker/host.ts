@@ -78,17 +78,24 @@ export async function createHost(options: CreateHostOptions = {}): Promise<Host>
   const { memory, map } = allocate(wanted);
   const module = options.wasm ?? wasmModule('shared');
   const thread = options.worker === undefined ? await startHostWorker() : adopt(await options.worker());
+  // Aborted while the worker started: no event will tell.
+  if (options.signal?.aborted === true) await thread.terminate();
+  options.signal?.throwIfAborted();
   const host = new Host(thread, memory, module, map, options.log ?? logErrors);
   const abort = () => void host.terminate();
   options.signal?.addEventListener('abort', abort, { once: true });
-  thread.post({ type: 'start', memory, module, map, settings } satisfies StartMessage);
   try {
+    thread.post({ type: 'start', memory, module, map, settings } satisfies StartMessage);
     await host.ready;
+    options.signal?.throwIfAborted();
+    return host;
+  } catch (error) {
+    await host.terminate();
+    options.signal?.throwIfAborted();
+    throw error;
   } finally {
     options.signal?.removeEventListener('abort', abort);
   }
-  options.signal?.throwIfAborted();
-  return host;
 }
 
 /** The memory is made at its full size and never grows; where that much address space is refused, half is tried. */
@@ -136,6 +143,7 @@ export class Host {
     let started: () => void;
     let failed: (error: Error) => void;
     let ended: (report: HostReport | undefined) => void;
+    let isReady = false;
     this.ready = new Promise((resolve, reject) => {
       started = resolve;
       failed = reject;
@@ -145,10 +153,16 @@ export class Host {
     });
     thread.onMessage((message) => {
       const told = message as { type: string; level: LogLevel; text: string; message: string; report: HostReport };
-      if (told.type === 'ready') started();
-      else if (told.type === 'log') log(told.level, told.text);
-      else if (told.type === 'failed') failed(new Error(told.message));
-      else if (told.type === 'stopped') {
+      if (told.type === 'ready') {
+        isReady = true;
+        started();
+      } else if (told.type === 'log') log(told.level, told.text);
+      else if (told.type === 'failed') {
+        failed(new Error(told.message));
+        if (isReady) log('error', `the host failed: ${told.message}`);
+        // A browser tells no end of a worker.
+        ended(undefined);
+      } else if (told.type === 'stopped') {
         this.#report = told.report;
         ended(told.report);
       }

@@ -1,7 +1,7 @@
 /**
- * Files that no client holds any more and whose pages stay for the next client that asks: a guest that unmounts, or forgets
- * a file because its caches are full, would otherwise take the host's page cache of the file with it. Their frames are
- * evicted by the clock like all others; here only their number is bounded.
+ * Files that no client holds any more and whose pages stay for the next client that asks: a guest that unmounts, or
+ * forgets a file because its caches are full, would otherwise take the host's page cache of the file with it. Their
+ * frames are evicted by the clock like all others; here only their number is bounded.
  */
 import { OK } from '../../wire/errno.ts';
 import type { FileData } from './data.ts';
