@@ -173,6 +173,20 @@ export function runBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bo
   return address;
 }
 
+/**
+ * As runBegin, for a view: the page of zeros is no answer, because a view does not fault when the hole gets a page of
+ * its own.
+ */
+export function pinBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bool): u32 {
+  if (!enter(cpu)) return 0;
+  // SAFETY: as in resolve. The range is pinned already: a page of its own does not become a hole again.
+  const pmd = atomic.load<u32>(pmdAt);
+  const entryAt = (pmd & PMD_LEAF_MASK) + ((offset >>> PAGE_SHIFT) << 2);
+  const isHole = (pmd & PMD_PRESENT) !== 0 && (atomic.load<u32>(entryAt) & PTE_ZERO) !== 0;
+  leave(cpu);
+  return isHole ? fail(STATUS_FAULT, offset) : runBegin(cpu, pmdAt, offset, size, write);
+}
+
 // SAFETY (all loads and stores below): resolve returned an address inside a frame; the caller aligned the offset.
 export function loadU8(cpu: u32, pmdAt: u32, offset: u32): u32 {
   if (!enter(cpu)) return 0;

@@ -16,6 +16,7 @@ export {
   loadU16,
   loadU32,
   pinAdd,
+  pinBegin,
   pinRemove,
   runBegin,
   storeF64,

@@ -62,7 +62,7 @@ export const CPU_FAULT_STATE: i32 = CPU_EPOCH + 4; //        writers: guest idle
 export const CPU_FAULT_RANGE: i32 = CPU_FAULT_STATE + 4; //  writer: guest, while idle
 export const CPU_FAULT_PAGE: i32 = CPU_FAULT_RANGE + 4; //   writer: guest, while idle
 export const CPU_FAULT_COUNT: i32 = CPU_FAULT_PAGE + 4; //   writer: guest, while idle: pages wanted from there on
-export const CPU_FAULT_WRITE: i32 = CPU_FAULT_COUNT + 4; //  writer: guest, while idle
+export const CPU_FAULT_WRITE: i32 = CPU_FAULT_COUNT + 4; //  writer: guest, while idle: FAULT_FOR_*
 export const CPU_FAULT_RESULT: i32 = CPU_FAULT_WRITE + 4; // writer: host, while posted: 0 or an errno
 export const CPU_BELL: i32 = CPU_FAULT_RESULT + 4; //        writer: host, atomic add: wakes the guest
 export const CPU_GENERATION: i32 = CPU_BELL + 4; //          writer: host: counts the guests that were detached
@@ -85,6 +85,11 @@ export const FAULT_GENERATION_SHIFT: i32 = 2;
 export const FAULT_IDLE: i32 = 0;
 export const FAULT_POSTED: i32 = 1;
 export const FAULT_DONE: i32 = 2;
+
+export const FAULT_FOR_READ: i32 = 0;
+export const FAULT_FOR_WRITE: i32 = 1;
+/** A read-only view: no right to write is needed, but a page of its own. */
+export const FAULT_FOR_VIEW: i32 = 2;
 
 // ---- the frame pool ---------------------------------------------------------------------------------------------
 

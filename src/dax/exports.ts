@@ -10,6 +10,7 @@ export interface GuestExports {
   copyOut(cpu: number, pmdAt: number, offset: number, target: number, size: number): number;
   copyIn(cpu: number, pmdAt: number, offset: number, source: number, size: number): number;
   runBegin(cpu: number, pmdAt: number, offset: number, size: number, write: number): number;
+  pinBegin(cpu: number, pmdAt: number, offset: number, size: number, write: number): number;
   loadU8(cpu: number, pmdAt: number, offset: number): number;
   loadU16(cpu: number, pmdAt: number, offset: number): number;
   loadU32(cpu: number, pmdAt: number, offset: number): number;

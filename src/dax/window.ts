@@ -14,6 +14,9 @@ import {
   CPU_FAULT_STATE,
   CPU_FAULT_WRITE,
   FAULT_DONE,
+  FAULT_FOR_READ,
+  FAULT_FOR_VIEW,
+  FAULT_FOR_WRITE,
   FAULT_GENERATION_SHIFT,
   FAULT_IDLE,
   FAULT_POSTED,
@@ -219,9 +222,9 @@ export class DaxWindow {
     this.#wasm.pinAdd(pinAt, writable ? 1 : 0);
     let done = 0;
     while (done < size) {
-      const address = this.#wasm.runBegin(this.#cpu, pmdAt, offset + done, size - done, writable ? 1 : 0) >>> 0;
+      const address = this.#wasm.pinBegin(this.#cpu, pmdAt, offset + done, size - done, writable ? 1 : 0) >>> 0;
       if (address === 0) {
-        const failed = this.#miss(range, size - done, offset + done, writable);
+        const failed = this.#miss(range, size - done, offset + done, writable, FAULT_FOR_VIEW);
         if (failed === 0) continue;
         out.length = before;
         this.#wasm.pinRemove(pinAt, writable ? 1 : 0);
@@ -263,23 +266,23 @@ export class DaxWindow {
   }
 
   /** An access stopped: resolves a page fault (0 = try again) or says why it cannot go on (−errno). */
-  #miss(range: number, size: number, offset: number, write: boolean): number {
+  #miss(range: number, size: number, offset: number, write: boolean, otherwise = FAULT_FOR_READ): number {
     const status = this.#wasm.lastStatus();
     if (status === STATUS_READ_ONLY) return -EACCES;
     if (status === STATUS_DETACHED) return -ENOTCONN;
     if (status !== STATUS_FAULT) return -ENXIO;
     const page = this.#wasm.lastFaultPage();
     const count = ((offset + size - 1) >>> PAGE_SHIFT) - page + 1;
-    return -this.#fault(range, page, Math.max(1, count), write);
+    return -this.#fault(range, page, Math.max(1, count), write ? FAULT_FOR_WRITE : otherwise);
   }
 
-  #fault(range: number, page: number, count: number, write: boolean): number {
+  #fault(range: number, page: number, count: number, purpose: number): number {
     const words = this.#words;
     this.faults++;
     words[CPU_FAULT_RANGE >> 2] = range;
     words[CPU_FAULT_PAGE >> 2] = page;
     words[CPU_FAULT_COUNT >> 2] = count;
-    words[CPU_FAULT_WRITE >> 2] = write ? 1 : 0;
+    words[CPU_FAULT_WRITE >> 2] = purpose;
     // ORDER: publishes the four words above; pairs with the host's load in CpuSlot.takeFault.
     if (!this.#moveFault(FAULT_IDLE, FAULT_POSTED)) return ENOTCONN;
     this.#options.hostBell.ring();

@@ -2,7 +2,7 @@
  * The size limit of a memory file system: pages of data, and the names and inodes that cost memory all the same.
  *
  * INVARIANT: usedPages + the pages that metadata fills ≤ totalPages, except after a forced charge (a rename to a longer
- * name, which may not fail half-way).
+ * name, which may not fail half-way, or an access control list that a new file inherits).
  */
 import { assert } from '../base/assert.ts';
 import type { Quota } from '../host/file-pages.ts';

@@ -3,9 +3,10 @@ import type { ByteString } from '../base/bytes.ts';
 import type { Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
 import type { AttrChange, Caller } from '../host/inode.ts';
-import { EINVAL, EISDIR, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
+import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
+import { followMode } from './memory-acl-store.ts';
 import { isDirectory, isFile, type MemoryDirectory, type MemoryInode, type Ownership } from './memory-inode.ts';
 import { ENTRY_COST } from './memory-quota.ts';
 
@@ -24,6 +25,13 @@ const FALLOCATE_MODES: readonly number[] = [
 /** What a name costs of the size limit. */
 export function entryCost(name: ByteString): number {
   return ENTRY_COST + name.length;
+}
+
+/** Tells whether `name` may be made in `parent`. */
+export function checkCreate(parent: MemoryInode, name: ByteString): Errno {
+  if (!isDirectory(parent)) return ENOTDIR;
+  if (parent.entries.get(name) !== undefined) return EEXIST;
+  return parent.isDead ? ENOENT : OK;
 }
 
 /** Who owns what is made in `parent`: in a setgid directory everything gets the directory's group. */
@@ -59,7 +67,7 @@ export function resize(inode: MemoryInode, size: number): Errno {
 /** Owner, mode and times of SETATTR; the size is the space's. */
 export function applyChange(inode: MemoryInode, change: AttrChange, caller: Caller, now: Readonly<Timespec>): void {
   const { valid } = change;
-  if ((valid & FATTR_MODE) !== 0) inode.mode = inode.type | (change.mode & 0o7777);
+  if ((valid & FATTR_MODE) !== 0) chmod(inode, change.mode);
   else if ((valid & (FATTR_UID | FATTR_GID | FATTR_KILL_SUIDGID)) !== 0) stripPrivileges(inode, caller);
   if ((valid & FATTR_UID) !== 0) inode.uid = change.uid;
   if ((valid & FATTR_GID) !== 0) inode.gid = change.gid;
@@ -67,6 +75,11 @@ export function applyChange(inode: MemoryInode, change: AttrChange, caller: Call
   if ((valid & FATTR_MTIME) !== 0) inode.setMtime(change.mtime, change.mtimensec);
   if ((valid & FATTR_CTIME) !== 0) inode.setCtime(change.ctime, change.ctimensec);
   else if ((valid & FATTR_SIZE) === 0 || (valid & FATTR_OTHERS) !== 0) inode.changed(now);
+}
+
+function chmod(inode: MemoryInode, bits: number): void {
+  inode.mode = inode.type | (bits & 0o7777);
+  followMode(inode);
 }
 
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */

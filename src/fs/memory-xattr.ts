@@ -1,5 +1,6 @@
 /**
- * Extended attributes of a memory file system: `user.`, `trusted.` and `security.` names, kept with the inode.
+ * Extended attributes of a memory file system: `user.`, `trusted.` and `security.` names, kept with the inode. Access
+ * control lists are kept here too, but mean something: memory-acl-store.ts.
  *
  * Who may read or write which namespace is the client's to check, as Linux does before it asks; what only it can do
  * with a list, we do: names in `trusted.` are listed for the superuser alone.
@@ -39,23 +40,41 @@ export function setXattr(
   const old = inode.xattrs?.get(name);
   if (flags === XATTR_CREATE && old !== undefined) return EEXIST;
   if (flags === XATTR_REPLACE && old === undefined) return ENODATA;
+  return hasRoom(name, value, quota) ? putValue(inode, name, value, quota) : ENOSPC;
+}
+
+/** Keeps a value whatever room there is: ask `hasRoom` before, if it may fail. */
+export function putValue(inode: MemoryInode, name: ByteString, value: Uint8Array, quota: MemoryQuota): Errno {
+  const old = inode.xattrs?.get(name);
+  const freed = old === undefined ? 0 : costOf(name, old);
   const charge = costOf(name, value);
-  if (!quota.take(charge)) return ENOSPC;
-  inode.charge += charge;
-  if (old !== undefined) giveBack(inode, costOf(name, old), quota);
+  quota.force(charge);
+  quota.give(freed);
+  inode.charge += charge - freed;
   inode.xattrs ??= new Map();
   inode.xattrs.set(name, value);
   return OK;
 }
 
-export function removeXattr(inode: MemoryInode, name: ByteString, quota: MemoryQuota): Errno {
-  const errno = checkNamespace(name);
-  if (errno !== OK) return errno;
+/** Returns whether there was one. */
+export function dropValue(inode: MemoryInode, name: ByteString, quota: MemoryQuota): boolean {
   const old = inode.xattrs?.get(name);
-  if (old === undefined) return ENODATA;
+  if (old === undefined) return false;
   inode.xattrs?.delete(name);
-  giveBack(inode, costOf(name, old), quota);
-  return OK;
+  inode.charge -= costOf(name, old);
+  quota.give(costOf(name, old));
+  return true;
+}
+
+export function hasRoom(name: ByteString, value: Uint8Array, quota: MemoryQuota): boolean {
+  const charge = costOf(name, value);
+  if (!quota.take(charge)) return false;
+  quota.give(charge);
+  return true;
+}
+
+export function removeXattr(inode: MemoryInode, name: ByteString, quota: MemoryQuota): Errno {
+  return checkNamespace(name) || (dropValue(inode, name, quota) ? OK : ENODATA);
 }
 
 /** A file that changes loses the capabilities it gives to who runs it. SPEC: fuse.h, FUSE_HANDLE_KILLPRIV_V2. */
@@ -70,9 +89,4 @@ function checkNamespace(name: ByteString): Errno {
 
 function costOf(name: ByteString, value: Uint8Array): number {
   return XATTR_COST + name.length + value.length;
-}
-
-function giveBack(inode: MemoryInode, charge: number, quota: MemoryQuota): void {
-  inode.charge -= charge;
-  quota.give(charge);
 }

@@ -15,7 +15,6 @@ import type { DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import {
-  EEXIST,
   EINVAL,
   EISDIR,
   EMLINK,
@@ -29,6 +28,7 @@ import {
 } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
+import { aclRules, getAcl, inherit, isAclName, removeAcl, setAcl } from './memory-acl-store.ts';
 import { checkTree } from './memory-check.ts';
 import {
   isDirectory,
@@ -71,6 +71,7 @@ const { FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_FH } = FATTR_FLAGS;
 export class MemoryFileSystem implements FileSystem<MemoryInode> {
   readonly root: MemoryDirectory;
   readonly readOnly = false;
+  readonly acls = aclRules();
   readonly #pageCache: SpaceMaker;
   readonly #clock: Clock;
   readonly #quota: MemoryQuota;
@@ -136,7 +137,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   mknod(parent: MemoryInode, name: ByteString, bits: number, rdev: number, caller: Caller): MemoryInode | Errno {
-    const errno = this.#checkCreate(parent, name);
+    const errno = rules.checkCreate(parent, name);
     if (errno !== OK) return errno;
     if (!this.#quota.takeInode(INODE_COST + rules.entryCost(name))) return ENOSPC;
     const inode = this.#makeNode(parent as MemoryDirectory, bits, rdev, caller);
@@ -144,7 +145,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   mkdir(parent: MemoryInode, name: ByteString, bits: number, caller: Caller): MemoryInode | Errno {
-    const errno = this.#checkCreate(parent, name);
+    const errno = rules.checkCreate(parent, name);
     if (errno !== OK) return errno;
     const directory = parent as MemoryDirectory;
     if (directory.nlink >= this.#linkMax) return EMLINK;
@@ -157,7 +158,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   symlink(parent: MemoryInode, name: ByteString, target: ByteString, caller: Caller): MemoryInode | Errno {
-    const errno = this.#checkCreate(parent, name);
+    const errno = rules.checkCreate(parent, name);
     if (errno !== OK) return errno;
     const charge = INODE_COST + target.length;
     if (!this.#quota.takeInode(charge + rules.entryCost(name))) return ENOSPC;
@@ -174,12 +175,13 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     inode.charge = INODE_COST;
     inode.nlink = 0;
     (inode as MemoryFile).isLinkable = true;
+    inherit(parent, inode, this.#quota);
     this.#inodes.add(inode);
     return inode;
   }
 
   link(inode: MemoryInode, parent: MemoryInode, name: ByteString): Errno {
-    const errno = this.#checkCreate(parent, name);
+    const errno = rules.checkCreate(parent, name);
     if (errno !== OK) return errno;
     if (isDirectory(inode)) return EPERM;
     if (inode.nlink === 0 && !(isFile(inode) && inode.isLinkable)) return ENOENT;
@@ -276,11 +278,13 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   getxattr(inode: MemoryInode, name: ByteString): Uint8Array | Errno {
-    return getXattr(inode, name);
+    return isAclName(name) ? getAcl(inode, name) : getXattr(inode, name);
   }
 
-  setxattr(inode: MemoryInode, name: ByteString, value: Uint8Array, flags: number): Errno {
-    const errno = setXattr(inode, name, value, flags, this.#quota);
+  setxattr(inode: MemoryInode, name: ByteString, value: Uint8Array, flags: number, _?: Caller, killSgid = false): Errno {
+    const errno = isAclName(name)
+      ? setAcl(inode, name, value, killSgid, this.#quota)
+      : setXattr(inode, name, value, flags, this.#quota);
     if (errno === OK) inode.changed(this.#stamp());
     return errno;
   }
@@ -290,7 +294,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   }
 
   removexattr(inode: MemoryInode, name: ByteString): Errno {
-    const errno = removeXattr(inode, name, this.#quota);
+    const errno = (isAclName(name) ? removeAcl : removeXattr)(inode, name, this.#quota);
     if (errno === OK) inode.changed(this.#stamp());
     return errno;
   }
@@ -330,12 +334,6 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return this.#now;
   }
 
-  #checkCreate(parent: MemoryInode, name: ByteString): Errno {
-    if (!isDirectory(parent)) return ENOTDIR;
-    if (parent.entries.get(name) !== undefined) return EEXIST;
-    return parent.isDead ? ENOENT : OK;
-  }
-
   #makeNode(parent: MemoryDirectory, bits: number, rdev: number, caller: Caller): MemoryInode {
     const owner = rules.ownerOf(parent, rules.stripSetgid(parent, bits, caller), caller);
     if ((bits & mode.S_IFMT) !== mode.S_IFREG) return new MemorySpecial(this.#nextIno++, owner, this.#stamp(), rdev);
@@ -345,6 +343,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
   #enter(parent: MemoryDirectory, name: ByteString, inode: MemoryInode, charge: number): MemoryInode {
     inode.charge = charge;
     this.#inodes.add(inode);
+    inherit(parent, inode, this.#quota);
     parent.entries.add(name, inode);
     parent.modified(this.#stamp());
     return inode;

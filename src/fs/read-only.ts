@@ -1,6 +1,6 @@
 /** Any file system, but nothing in it may change: for a tree that is shown and not shared. */
 import type { ByteString } from '../base/bytes.ts';
-import type { DirStream, FileSystem, Outcome } from '../host/file-system.ts';
+import type { AclRules, DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, Inode, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import { ENOSYS, EROFS, type Errno, OK } from '../wire/errno.ts';
@@ -9,11 +9,13 @@ import { O_ACCMODE, O_RDONLY, O_TRUNC } from '../wire/mode.ts';
 export class ReadOnlyFileSystem<N extends Inode> implements FileSystem<N> {
   readonly root: N;
   readonly readOnly = true;
+  readonly acls: AclRules<N> | undefined;
   readonly #inner: FileSystem<N>;
 
   constructor(inner: FileSystem<N>) {
     this.#inner = inner;
     this.root = inner.root;
+    this.acls = inner.acls;
   }
 
   lookup(parent: N, name: ByteString): N | Errno {

@@ -16,6 +16,8 @@ import {
   CPU_LIVE,
   CPU_STATE,
   FAULT_DONE,
+  FAULT_FOR_READ,
+  FAULT_FOR_VIEW,
   FAULT_GENERATION_SHIFT,
   FAULT_IDLE,
   FAULT_POSTED,
@@ -40,6 +42,8 @@ export class CpuSlot {
   faultPage = 0;
   faultCount = 0;
   faultWrite = false;
+  /** The page of zeros is no answer. */
+  faultOwn = false;
   readonly #cpu: Int32Array;
   readonly #pins: Int32Array;
 
@@ -71,7 +75,9 @@ export class CpuSlot {
     this.faultRange = (cpu[CPU_FAULT_RANGE >> 2] as number) >>> 0;
     this.faultPage = (cpu[CPU_FAULT_PAGE >> 2] as number) >>> 0;
     this.faultCount = (cpu[CPU_FAULT_COUNT >> 2] as number) >>> 0;
-    this.faultWrite = cpu[CPU_FAULT_WRITE >> 2] !== 0;
+    const purpose = cpu[CPU_FAULT_WRITE >> 2] as number;
+    this.faultOwn = purpose !== FAULT_FOR_READ;
+    this.faultWrite = this.faultOwn && purpose !== FAULT_FOR_VIEW;
     return true;
   }
 

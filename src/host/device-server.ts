@@ -22,7 +22,9 @@ import type { CpuSlot } from './cpu-slot.ts';
 import { DeferredChain } from './deferred-chain.ts';
 import type { GracePeriod } from './grace.ts';
 import type { Log } from './log.ts';
+import type { HostPort } from './loop.ts';
 import type { WindowMapper } from './mapper.ts';
+import type { Announcer } from './notify.ts';
 
 const WRITE_HEAD = IN_HEADER_SIZE + sizeOf(WriteIn);
 /** Chains served from one queue before the others get their turn. */
@@ -39,11 +41,13 @@ export interface DeviceServerOptions {
   readonly log: Log;
   /** For memory that is not the host's own: where payloads stop over, in the host's memory. */
   readonly bounce?: { readonly bytes: Uint8Array; readonly at: number; readonly size: number };
+  /** Tells others of changes; a reply waits until they have heard. */
+  readonly announcer?: Pick<Announcer, 'hasTold' | 'hold'>;
   /** Called after a dead guest has left nothing behind. */
   readonly onGone?: () => void;
 }
 
-export class DeviceServer {
+export class DeviceServer implements HostPort {
   readonly device: VirtioDevice;
   readonly slot: CpuSlot;
   /** Requests served, for tables and tests. */
@@ -114,12 +118,27 @@ export class DeviceServer {
     while (served < BURST && queue.take(this.#chain)) {
       const chain = this.#chain;
       const written = this.#answer(chain);
-      if (chain === this.#chain) queue.put(chain.head, written);
+      if (chain === this.#chain) this.#put(queue, chain.head, written);
       served++;
     }
     if (served > 0 && queue.publish()) this.device.interrupt.ring();
     this.requests += served;
     return served > 0;
+  }
+
+  /** Gives the chain back: at once, or when those who cache what it changed have heard. */
+  #put(queue: DeviceQueue, head: number, written: number): void {
+    const { announcer } = this.#options;
+    if (announcer?.hasTold !== true) {
+      queue.put(head, written);
+      return;
+    }
+    announcer.hold(() => {
+      // Reset since: the chain is nobody's.
+      if (queue.broken !== undefined) return;
+      queue.put(head, written);
+      if (queue.publish()) this.device.interrupt.ring();
+    });
   }
 
   /** Handles the chain; returns the bytes written into it, none if it waits. */

@@ -64,7 +64,8 @@ function handle(session: Session, call: Call, route: Route, replySize: number): 
   // The last reply may have been another client's.
   for (let at = OUT_HEADER_SIZE; at < replySize; at += 4) call.reply.setUint32(at, 0);
   call.replySize = replySize;
-  const errno = route.run(session, call, inode);
+  const { announcer } = session.host;
+  const errno = announcer.isIdle ? route.run(session, call, inode) : announcer.run(session, call, route, inode);
   assert(!route.hasReply || call.replySize + call.dataOutSize <= call.replyRoom, 'a reply is larger than its room');
   return errno;
 }

@@ -140,10 +140,7 @@ export class FilePages {
   /** The same for one leaf; if a view pins pages of it, once more when it does not any longer. */
   invalidateLeaf(leaf: Leaf): void {
     const wasm = this.cache.wasm;
-    for (let page = wasm.leafFind(leaf.at, 0, PTE_PRESENT); page < PAGES_PER_RANGE; ) {
-      wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
-      page = wasm.leafFind(leaf.at, page + 1, PTE_PRESENT);
-    }
+    for (let page = 0; page < PAGES_PER_RANGE; page++) wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
     this.cache.waitForLeaf(leaf);
     const pinned = leaf.isPinned;
     if (pinned) this.cache.invalidateWhenUnpinned(leaf);
@@ -158,17 +155,12 @@ export class FilePages {
 
   /** Whether a page has a frame of its own, shown or reserved. */
   isAllocated(page: number): boolean {
-    const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
-    if (leaf === undefined) return false;
-    const entry = this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
+    const entry = this.#entryOf(page);
     return (entry & PTE_ZERO) === 0 && (entry & PTE_FRAME_MASK) !== 0;
   }
 
   hasFrame(page: number): boolean {
-    const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
-    if (leaf === undefined) return false;
-    const entry = this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
-    return (entry & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT;
+    return (this.#entryOf(page) & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT;
   }
 
   /** Gives a page of a memory file a zeroed frame that stays hidden until somebody touches the page. */
@@ -256,12 +248,11 @@ export class FilePages {
       for (let page = from; page < to; page++) {
         const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
         if (entry === 0) continue;
-        if (page >= kept) {
-          this.#release(leaf, page, entry);
-          continue;
+        if (page >= kept) this.#release(leaf, page, entry);
+        else {
+          if ((entry & PTE_ZERO) === 0) wasm.fill(entry & PTE_FRAME_MASK, PAGE_SIZE);
+          wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
         }
-        if ((entry & PTE_ZERO) === 0) wasm.fill(entry & PTE_FRAME_MASK, PAGE_SIZE);
-        wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
       }
       this.trim(leaf);
     }
@@ -315,7 +306,6 @@ export class FilePages {
   /** Takes a frame for a page that has none; its entry gets `bits`. Returns its address, 0 = no space. */
   #takeOwn(leaf: Leaf, page: number, zeroed: boolean, bits: number): number {
     const entryAt = leaf.at + page * PTE_SIZE;
-    const wasm = this.cache.wasm;
     const quota = this.#quota;
     assert(quota !== undefined, 'a backed page is filled, not materialised');
     if (quota.usedPages >= quota.limitPages) return 0;
@@ -324,10 +314,10 @@ export class FilePages {
     const frame = this.cache.takeFrame(wish, entryAt, true);
     leaf.users--;
     if (frame === 0) return 0;
-    if (zeroed) wasm.fill(frame, PAGE_SIZE);
+    if (zeroed) this.cache.wasm.fill(frame, PAGE_SIZE);
     quota.usedPages++;
     // ORDER: as in #fillRun. A guest that still reads the page of zeros reads what was there before.
-    wasm.entryStore(entryAt, frame | bits);
+    this.cache.wasm.entryStore(entryAt, frame | bits);
     leaf.resident++;
     this.residentPages++;
     return frame;
@@ -381,6 +371,11 @@ export class FilePages {
   /** A page allocated beyond the end of the file: it has a zeroed frame that nobody may see yet. */
   #isReserved(entry: number): boolean {
     return (entry & (PTE_PRESENT | PTE_ZERO)) === 0 && (entry & PTE_FRAME_MASK) !== 0;
+  }
+
+  #entryOf(page: number): number {
+    const leaf = this.chunks.get(Math.floor(page / PAGES_PER_RANGE));
+    return leaf === undefined ? 0 : this.cache.wasm.entryLoad(leaf.at + (page % PAGES_PER_RANGE) * PTE_SIZE);
   }
 
   #frameOf(leaf: Leaf, page: number): number {

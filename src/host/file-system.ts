@@ -33,10 +33,20 @@ export interface DirSink {
   add(name: ByteString, ino: number, type: number, cookie: number): boolean;
 }
 
+/** What access control lists mean beyond the mode bits. Asked where the server masks and checks for the client. */
+export interface AclRules<N extends Inode = Inode> {
+  /** What is created in the directory follows its default list; the umask does not count. */
+  inheritsDefault(directory: N): boolean;
+  /** Whether the inode's list lets the caller, not the superuser, do all of R_OK, W_OK, X_OK; undefined: no list. */
+  allows(inode: N, caller: Caller, wanted: number): boolean | undefined;
+}
+
 export interface FileSystem<N extends Inode = Inode> {
   readonly root: N;
   /** True when nothing here may change: the server answers EROFS for every writing operation. */
   readonly readOnly: boolean;
+  /** Present where system.posix_acl_* attributes are kept and followed. */
+  readonly acls?: AclRules<N> | undefined;
 
   lookup(parent: N, name: ByteString): N | Errno;
   /** The last hold is gone: no client knows the inode, no handle or mapping uses it. */
@@ -45,7 +55,7 @@ export interface FileSystem<N extends Inode = Inode> {
   setattr(inode: N, change: AttrChange, caller: Caller): Errno;
 
   readlink(inode: N): ByteString | Errno;
-  /** Creates a regular file, fifo, socket or device; EEXIST if the name is taken. Umask already applied to `mode`. */
+  /** Creates a regular file, fifo, socket or device; EEXIST if the name is taken. Umask already applied to `mode`, if it counts. */
   mknod(parent: N, name: ByteString, mode: number, rdev: number, caller: Caller): N | Errno;
   mkdir(parent: N, name: ByteString, mode: number, caller: Caller): N | Errno;
   symlink(parent: N, name: ByteString, target: ByteString, caller: Caller): N | Errno;
@@ -79,7 +89,15 @@ export interface FileSystem<N extends Inode = Inode> {
    * XATTR_CREATE/REPLACE.
    */
   getxattr?(inode: N, name: ByteString, caller: Caller): Uint8Array | Errno;
-  setxattr?(inode: N, name: ByteString, value: Uint8Array, flags: number, caller: Caller): Errno;
+  setxattr?(
+    inode: N,
+    name: ByteString,
+    value: Uint8Array,
+    flags: number,
+    caller: Caller,
+    /** Who sets an access list is not in the file's group: it loses its set-group-ID bit. */
+    killSgid?: boolean,
+  ): Errno;
   listxattr?(inode: N, caller: Caller): readonly ByteString[] | Errno;
   removexattr?(inode: N, name: ByteString, caller: Caller): Errno;
   statfs(out: StatFs): Errno;

@@ -14,13 +14,19 @@ const DETACHED_ROUNDS = 600;
 export class GracePeriod {
   readonly #slots: readonly CpuSlot[];
   readonly #pause: (round: number) => void;
+  readonly #isStopping: () => boolean;
   /** How many grace periods were waited for. */
   count = 0;
 
   /** `pause` is called while a guest is still inside; it may sleep a little. In one thread it is never called. */
-  constructor(slots: readonly CpuSlot[], pause: (round: number) => void = () => {}) {
+  constructor(
+    slots: readonly CpuSlot[],
+    pause: (round: number) => void = () => {},
+    isStopping: () => boolean = () => false,
+  ) {
     this.#slots = slots;
     this.#pause = pause;
+    this.#isStopping = isStopping;
   }
 
   /** Returns when no guest can still be using what it read before the call. */
@@ -30,8 +36,16 @@ export class GracePeriod {
       const epoch = slot.epoch;
       if ((epoch & 1) === 0) continue;
       // ORDER: the epoch is loaded after the entry was changed; pairs with enter() in assembly/access.ts.
-      for (let round = 0; slot.epoch === epoch && (slot.isLive || round < DETACHED_ROUNDS); round++) this.#pause(round);
+      for (let round = 0; slot.epoch === epoch; round++) {
+        if (round >= DETACHED_ROUNDS && !this.#isWaitedFor(slot)) break;
+        this.#pause(round);
+      }
     }
+  }
+
+  /** A live guest is waited for however long it takes, unless the host is told to stop: then one that is stuck is not. */
+  #isWaitedFor(slot: CpuSlot): boolean {
+    return slot.isLive && !this.#isStopping();
   }
 
   /** Waits until a detached guest has left its access, or surely never will. */

@@ -10,7 +10,17 @@
  */
 import type { Clock } from '../base/clock.ts';
 import type { Doorbell } from '../base/doorbell.ts';
-import type { DeviceServer } from './device-server.ts';
+
+/** Something that brings requests: a guest's device, or a mount of a real kernel. */
+export interface HostPort {
+  /** Looks at what a ring may be about besides requests. Tells whether there was anything. */
+  attend(): boolean;
+  /** Serves the requests that are there. Tells whether there were any. */
+  serve(): boolean;
+  /** Asks to be rung for requests; returns true when something is there already. */
+  enableKicks(): boolean;
+  disableKicks(): void;
+}
 
 export interface HostLoopOptions {
   readonly bell: Doorbell;
@@ -28,11 +38,11 @@ export class HostLoop {
   /** How often the host slept. */
   sleeps = 0;
   readonly #options: HostLoopOptions;
-  readonly #servers: readonly DeviceServer[];
+  readonly #ports: readonly HostPort[];
   #nextWriteBackMs: number;
 
-  constructor(servers: readonly DeviceServer[], options: HostLoopOptions) {
-    this.#servers = servers;
+  constructor(ports: readonly HostPort[], options: HostLoopOptions) {
+    this.#ports = ports;
     this.#options = options;
     this.#nextWriteBackMs = options.clock.monotonicMs() + options.writeBackMs;
   }
@@ -59,24 +69,24 @@ export class HostLoop {
     }
   }
 
-  /** One round over all guests, rings alone unless `isRung`; tells whether there was any work. */
+  /** One round over all ports, rings alone unless `isRung`; tells whether there was any work. */
   step(isRung = true): boolean {
     let worked = false;
-    for (const server of this.#servers) {
-      if (isRung && server.attend()) worked = true;
-      if (server.serve()) worked = true;
+    for (const port of this.#ports) {
+      if (isRung && port.attend()) worked = true;
+      if (port.serve()) worked = true;
     }
     return worked;
   }
 
   #sleep(seen: number): void {
     let more = false;
-    for (const server of this.#servers) if (server.enableKicks()) more = true;
+    for (const port of this.#ports) if (port.enableKicks()) more = true;
     if (!more) {
       this.sleeps++;
       this.#options.bell.wait(seen, this.#writeBackWhenDue());
     }
-    for (const server of this.#servers) server.disableKicks();
+    for (const port of this.#ports) port.disableKicks();
   }
 
   /** Returns the milliseconds until the timer is due again. */

@@ -67,7 +67,7 @@ export class WindowMapper implements Mapper {
     if (mapping === undefined) return EFAULT;
     if (slot.faultWrite && !mapping.writable) return EACCES;
     const count = Math.min(slot.faultCount, PAGES_PER_RANGE - slot.faultPage);
-    const error = mapping.leaf.pages.fault(mapping.leaf, slot.faultPage, count, slot.faultWrite);
+    const error = mapping.leaf.pages.fault(mapping.leaf, slot.faultPage, count, slot.faultOwn);
     if (error === OK && mapping.writable) mapping.leaf.mayBeDirty = true;
     return error;
   }

@@ -6,6 +6,7 @@ import type { FileSystem } from './file-system.ts';
 import { InodeStore } from './inode-store.ts';
 import { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
+import { Announcer } from './notify.ts';
 import { SESSION_DEFAULTS, Session, type SessionHost, type SessionOptions } from './session.ts';
 
 export interface ServerOptions {
@@ -20,6 +21,8 @@ export class Server implements SessionHost {
   readonly fs: FileSystem;
   readonly store: InodeStore;
   readonly locks = new LockTable();
+  /** Tells clients that cache what others change. */
+  readonly announcer = new Announcer();
   readonly clock: Clock;
   readonly log: Log;
   readonly scratch: SegmentList | undefined;

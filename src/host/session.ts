@@ -27,6 +27,7 @@ import { LockClient } from './lock-client.ts';
 import type { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import type { Mapper } from './mapper-types.ts';
+import type { Announcer } from './notify.ts';
 
 export interface SessionOptions {
   /** For log lines. */
@@ -45,6 +46,8 @@ export interface SessionOptions {
   readonly opendirFlags: number;
   /** The client may keep written pages and times to itself for a while, and write them when it likes. */
   readonly writebackCache: boolean;
+  /** The client leaves permissions to us: every operation is checked against what `permission.ts` knows of the caller. */
+  readonly checksPermissions: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
 }
@@ -60,6 +63,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
   openFlags: 0,
   opendirFlags: 0,
   writebackCache: false,
+  checksPermissions: false,
   usesDax: () => true,
 };
 
@@ -68,6 +72,7 @@ export interface SessionHost {
   readonly fs: FileSystem;
   readonly store: InodeStore;
   readonly locks: LockTable;
+  readonly announcer: Announcer;
   readonly clock: Clock;
   readonly log: Log;
   /** Host memory through which COPY_FILE_RANGE moves bytes; without it the operation is ENOSYS. */

@@ -54,17 +54,10 @@ export function connect(options: ConnectOptions): Connection {
   const slot = map.slots[options.slot] as SlotMap;
   const words = new Int32Array(buffer);
   const state = (slot.cpuAt + CPU_STATE) >> 2;
-  if (Atomics.load(words, (slot.cpuAt + CPU_GENERATION) >> 2) !== options.generation) throw new Error(USED);
-  // ORDER: claimed → live: from here on the host waits for our epoch.
-  if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) throw new Error(USED);
-  if (Atomics.load(words, (slot.cpuAt + CPU_GENERATION) >> 2) !== options.generation) {
-    // ORDER: between the two looks the slot was taken back and claimed for another guest: it is still to come.
-    Atomics.compareExchange(words, state, CPU_LIVE, CPU_CLAIMED);
-    throw new Error(USED);
-  }
+  const generation = (slot.cpuAt + CPU_GENERATION) >> 2;
+  if (!takeLive(words, state, generation, options.generation)) throw new Error(USED);
   const host = options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL);
   const bell = options.bells?.guest ?? new SharedDoorbell(buffer, slot.cpuAt + CPU_BELL);
-  const generation = (slot.cpuAt + CPU_GENERATION) >> 2;
   // Either the host has stopped, or it was told that we have: then the slot may be another guest's already.
   const isDead = () =>
     Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED ||
@@ -121,6 +114,17 @@ export function connect(options: ConnectOptions): Connection {
           isDead,
         });
   return { channel, window, driver };
+}
+
+/** The slot, claimed for the guest of this generation, becomes live; false if it is another guest's. */
+function takeLive(words: Int32Array, state: number, generation: number, own: number): boolean {
+  if (Atomics.load(words, generation) !== own) return false;
+  // ORDER: claimed → live: from here on the host waits for our epoch.
+  if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) return false;
+  if (Atomics.load(words, generation) === own) return true;
+  // ORDER: between the two looks the slot was taken back and claimed for another guest, who is still to come.
+  Atomics.compareExchange(words, state, CPU_LIVE, CPU_CLAIMED);
+  return false;
 }
 
 const USED = 'this attachment was used before: each guest needs its own, from host.attach()';

@@ -72,7 +72,7 @@ export class HostCore {
     this.slots = map.slots.map((slot, index) => {
       return new CpuSlot(buffer, { ...slot, rangeCount: map.rangeCount }, options.bells?.guest(index));
     });
-    const grace = new GracePeriod(this.slots, options.pause);
+    const grace = new GracePeriod(this.slots, options.pause, options.isStopping);
     this.pageCache = new PageCache({ wasm, buffer, poolAt: map.poolAt, grace });
     this.#relay = options.relay;
     this.#server = this.#makeServer();

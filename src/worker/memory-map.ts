@@ -119,7 +119,12 @@ function checkOptions(options: MemoryOptions): void {
     requestQueues,
     '1 to 8',
   );
-  check(Number.isInteger(dataSize) && dataSize >= PAGE_SIZE && dataSize <= 16 * MIB, 'dataSize', dataSize, '4 KiB to 16 MiB');
+  check(
+    Number.isInteger(dataSize) && dataSize >= PAGE_SIZE && dataSize <= 16 * MIB,
+    'dataSize',
+    dataSize,
+    '4 KiB to 16 MiB',
+  );
 }
 
 function check(isRight: boolean, name: string, value: number, wanted: string): void {

@@ -22,8 +22,8 @@ interface WebWorker {
 }
 interface NodeWorker {
   postMessage(message: unknown): void;
-  on(event: string, listener: (value: never) => void): void;
-  once(event: string, listener: (value: never) => void): void;
+  on(event: string, listener: (value: unknown) => void): unknown;
+  once(event: string, listener: (value: unknown) => void): unknown;
   terminate(): Promise<number>;
   unref(): void;
 }
@@ -85,13 +85,13 @@ class NodeThread implements Thread {
     this.#worker.postMessage(message);
   }
   onMessage(listener: (message: unknown) => void): void {
-    this.#worker.on('message', listener as (value: never) => void);
+    this.#worker.on('message', listener);
   }
   onExit(listener: (error: Error | undefined) => void): void {
     let failed: Error | undefined;
-    this.#worker.once('error', ((error: Error) => {
-      failed = error;
-    }) as (value: never) => void);
+    this.#worker.once('error', (error) => {
+      failed = error instanceof Error ? error : new Error(String(error));
+    });
     this.#worker.once('exit', () => listener(failed));
   }
   unref(): void {

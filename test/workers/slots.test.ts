@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { CPU_FAULT_STATE, CPU_LIVE, CPU_STATE } from '../../assembly/layout.ts';
+import { CPU_EPOCH, CPU_FAULT_STATE, CPU_LIVE, CPU_STATE } from '../../assembly/layout.ts';
 // The bundle, not the sources: a worker's file has to be JavaScript.
 import type { CreateHostOptions, Host } from '../../src/index.ts';
 
@@ -61,6 +61,16 @@ describe('a guest whose slot has gone to another', () => {
     expect(next.open('/page', 'r+').mmap({ length: 8192, writable: true }).loadU32(0)).toBe(0x07070707);
     next.unmount();
   });
+});
+
+test('a guest that is stuck inside an access does not keep the host from stopping', async () => {
+  const host = await start();
+  const attachment = host.attach();
+  const guest = mount(attachment);
+  guest.writeFile('/page', new Uint8Array(8192));
+  guest.open('/page', 'r+').mmap({ length: 8192, writable: true }).storeU32(0, 1);
+  Atomics.add(new Int32Array(attachment.memory.buffer), ((host.map.slots[0]?.cpuAt ?? 0) + CPU_EPOCH) >> 2, 1);
+  expect(await host.stop()).toBeDefined();
 });
 
 describe('a host that does not come up', () => {
