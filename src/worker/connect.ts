@@ -50,81 +50,97 @@ const FEATURES = featureSet(VIRTIO_F_VERSION_1, VIRTIO_F_RING_EVENT_IDX);
 
 /** Takes the slot live, brings the device up. Throws an Error that says what is wrong; then the slot is given back. */
 export function connect(options: ConnectOptions): Connection {
-  const { buffer, map, clock } = options;
-  const slot = map.slots[options.slot] as SlotMap;
-  const words = new Int32Array(buffer);
-  const state = (slot.cpuAt + CPU_STATE) >> 2;
-  const generation = (slot.cpuAt + CPU_GENERATION) >> 2;
-  if (!takeLive(words, state, generation, options.generation)) throw new Error(USED);
-  const host = options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL);
-  const bell = options.bells?.guest ?? new SharedDoorbell(buffer, slot.cpuAt + CPU_BELL);
-  // Either the host has stopped, or it was told that we have: then the slot may be another guest's already.
-  const isDead = () =>
-    Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED ||
-    Atomics.load(words, generation) !== options.generation;
-  const giveBack = () => {
-    if (Atomics.load(words, generation) !== options.generation) return;
-    // ORDER: our last store: the host takes everything back and frees the slot.
-    Atomics.compareExchange(words, state, CPU_LIVE, CPU_DEAD);
-    host.ring();
-  };
-  const memory = new LocalMemory(buffer);
-  const registers = new Registers(buffer, slot.registersAt);
-  const driver = new VirtioDriver({ registers, memory, kick: host, interrupt: bell, clock, features: FEATURES });
+  const { buffer, map, clock, spins } = options;
+  const place = map.slots[options.slot] as SlotMap;
+  const seat = takeSeat(options, place);
+  const { isDead } = seat;
+  const driver = new VirtioDriver({
+    registers: new Registers(buffer, place.registersAt),
+    memory: new LocalMemory(buffer),
+    kick: seat.host,
+    interrupt: seat.bell,
+    clock,
+    features: FEATURES,
+  });
   const plan = {
-    at: slot.ringsAt,
-    size: slot.ringsSize,
+    at: place.ringsAt,
+    size: place.ringsSize,
     queueSize: map.queueSize,
     requestQueueCount: map.requestQueues,
     indirectCount: INDIRECT_COUNT,
   };
   const fault = isDead() ? 'the host has stopped' : driver.probe(plan, clock.monotonicMs() + PROBE_MS);
   if (fault !== undefined) {
-    giveBack();
+    seat.giveBack();
     throw new Error(`cannot mount: ${fault}`);
   }
-  const region = driver.sharedMemoryRegion(0);
+  const hasWindow = driver.sharedMemoryRegion(0) !== undefined;
   const channel = new VirtioChannel({
     driver,
     buffer,
-    requestAt: slot.requestAt,
-    dataAt: slot.dataAt,
+    requestAt: place.requestAt,
+    dataAt: place.dataAt,
     dataSize: map.dataSize,
-    bell,
+    bell: seat.bell,
     clock,
-    spins: options.spins,
-    hasWindow: region !== undefined,
+    spins,
+    hasWindow,
     isDead,
-    onClose: giveBack,
+    onClose: seat.giveBack,
   });
-  const window =
-    region === undefined
-      ? undefined
-      : new DaxWindow({
-          exports: options.wasm,
-          buffer,
-          cpu: slot.cpuAt,
-          generation: options.generation,
-          tableAt: slot.tableAt,
-          pinsAt: slot.pinsAt,
-          rangeCount: map.rangeCount,
-          hostBell: host,
-          guestBell: bell,
-          spins: options.spins,
-          isDead,
-        });
-  return { channel, window, driver };
+  return { channel, window: hasWindow ? openWindow(options, place, seat) : undefined, driver };
 }
 
-/** The slot, claimed for the guest of this generation, becomes live; false if it is another guest's. */
-function takeLive(words: Int32Array, state: number, generation: number, own: number): boolean {
-  if (Atomics.load(words, generation) !== own) return false;
+/** A slot that is ours, the two doorbells, and how to tell that it is not ours any more. */
+interface Seat {
+  readonly host: Doorbell;
+  readonly bell: Doorbell;
+  readonly isDead: () => boolean;
+  readonly giveBack: () => void;
+}
+
+function takeSeat({ buffer, bells, generation: mine }: ConnectOptions, place: SlotMap): Seat {
+  const words = new Int32Array(buffer);
+  const state = (place.cpuAt + CPU_STATE) >> 2;
+  const generation = (place.cpuAt + CPU_GENERATION) >> 2;
+  if (Atomics.load(words, generation) !== mine) throw new Error(USED);
   // ORDER: claimed → live: from here on the host waits for our epoch.
-  if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) return false;
-  if (Atomics.load(words, generation) === own) return true;
-  // ORDER: between the two looks the slot was taken back and claimed for another guest, who is still to come.
-  Atomics.compareExchange(words, state, CPU_LIVE, CPU_CLAIMED);
-  return false;
+  if (Atomics.compareExchange(words, state, CPU_CLAIMED, CPU_LIVE) !== CPU_CLAIMED) throw new Error(USED);
+  if (Atomics.load(words, generation) !== mine) {
+    // ORDER: between the two looks the slot was taken back and claimed for another guest: it is still to come.
+    Atomics.compareExchange(words, state, CPU_LIVE, CPU_CLAIMED);
+    throw new Error(USED);
+  }
+  const host = bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL);
+  return {
+    host,
+    bell: bells?.guest ?? new SharedDoorbell(buffer, place.cpuAt + CPU_BELL),
+    // Either the host has stopped, or it was told that we have: then the slot may be another guest's already.
+    isDead: () =>
+      Atomics.load(words, HEADER_HOST_STATE >> 2) === HOST_STOPPED || Atomics.load(words, generation) !== mine,
+    giveBack: () => {
+      if (Atomics.load(words, generation) !== mine) return;
+      // ORDER: our last store: the host takes everything back and frees the slot.
+      Atomics.compareExchange(words, state, CPU_LIVE, CPU_DEAD);
+      host.ring();
+    },
+  };
+}
+
+function openWindow({ buffer, wasm, map, generation, spins }: ConnectOptions, place: SlotMap, seat: Seat): DaxWindow {
+  return new DaxWindow({
+    exports: wasm,
+    buffer,
+    cpu: place.cpuAt,
+    generation,
+    tableAt: place.tableAt,
+    pinsAt: place.pinsAt,
+    rangeCount: map.rangeCount,
+    hostBell: seat.host,
+    guestBell: seat.bell,
+    spins,
+    isDead: seat.isDead,
+  });
 }
 
 const USED = 'this attachment was used before: each guest needs its own, from host.attach()';
