@@ -55,6 +55,8 @@ async function bundles() {
     entryPoints: entries(['index', 'guest', 'testing', 'node']).concat(
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/transport/kernel/worker.ts', out: 'kernel-worker' },
+      { in: 'src/transport/kernel/reader-worker.ts', out: 'kernel-reader' },
+      { in: 'src/transport/kernel/notify-worker.ts', out: 'kernel-notifier' },
       { in: 'src/transport/stream/relay-worker.ts', out: 'relay-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },

@@ -1,7 +1,8 @@
 // The proof with software nobody here wrote: each script of test/kernel/software runs in a mount of the real kernel.
-// Usage: node scripts/kernel-proof.mjs [--quick] [--memory|--dir] [NAME…]     Needs Linux, root, /dev/fuse, dist/.
+// Usage: node scripts/kernel-proof.mjs [--quick] [--memory|--dir] [--writeback] [NAME…]
+// Needs Linux, root, /dev/fuse, dist/. --writeback: mounts with -o writeback_cache.
 // One line per step. Exit code 1 if a step failed, or if something was left behind after an unmount.
-// A step whose tools are missing is skipped; with VIRTIOFS_REQUIRE=kernel-proof that, or no mounting at all, is a failure.
+// A step whose tools are missing is skipped, or all if we cannot mount: a failure with VIRTIOFS_REQUIRE=kernel-proof.
 // SEED=… runs the random steps again as they were.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -15,12 +16,13 @@ const CLI = join(ROOT, 'dist/cli.js');
 /** Short things first: they say soonest that something is wrong. */
 const STEPS = ['build', 'tar', 'rsync', 'sqlite', 'tree', 'git', 'dbench', 'fio', 'fsx', 'stress-ng'];
 const KINDS = ['memory', 'dir'];
+const FLAGS = ['--quick', '--memory', '--dir', '--writeback'];
 /** What a step may ask of a file system, by the variable that it looks at. */
 const PROBES = {
   HAS_XATTR: 'touch "$1"; setfattr -n user.a -v b "$1"',
   HAS_ACL: 'touch "$1"; setfacl -m u:1:r "$1"',
   HAS_FIFO: 'mkfifo "$1"',
-  EXACT_TIMES: 'touch -d @1.123456789 "$1"; test "$(stat -c %.9Y "$1")" = 1.123456789',
+  EXACT_TIMES: 'mkdir "$1"; touch -d @1.123456789 "$1"; test "$(stat -c %.9Y "$1")" = 1.123456789',
 };
 const STEP_SECONDS = 240;
 const READY_MS = 20_000;
@@ -30,7 +32,7 @@ const SHOWN_LINES = 40;
 /** How much of a step that went well. */
 const SHOWN_CHARACTERS = 400;
 
-const { kinds, steps, isQuick } = parse(process.argv.slice(2));
+const { kinds, steps, isQuick, options } = parse(process.argv.slice(2));
 const isRequired = (process.env.VIRTIOFS_REQUIRE ?? '').split(',').includes('kernel-proof');
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const complaints = [];
@@ -47,7 +49,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
 
 const reason = reasonHere();
 if (reason === undefined) {
-  console.log(`seed ${seed}${isQuick ? ', quick' : ''}`);
+  console.log(`seed ${seed}, -o ${options}${isQuick ? ', quick' : ''}`);
   for (const kind of kinds) if (!isStopped) await prove(kind);
 } else {
   console.log(`skipped: ${reason}`);
@@ -110,7 +112,7 @@ function probe({ kind, mount }) {
 async function startServer({ kind, base, mount }) {
   const spec = kind === 'dir' ? `dir:${base}/tmpfs/backing` : 'memory';
   // A session of its own: Ctrl-C is for us, and we unmount.
-  const server = spawn(process.execPath, [CLI, 'mount', spec, mount, '-o', 'allow_other'], { detached: true });
+  const server = spawn(process.execPath, [CLI, 'mount', spec, mount, '-o', options], { detached: true });
   server.said = '';
   server.ended = new Promise((resolve) => {
     server.once('close', (code, signal) => resolve(code ?? signal));
@@ -236,17 +238,15 @@ function sleep(ms) {
 function parse(args) {
   const flags = args.filter((arg) => arg.startsWith('--'));
   const names = args.filter((arg) => !arg.startsWith('--'));
-  const unknown = [
-    ...flags.filter((flag) => !['--quick', '--memory', '--dir'].includes(flag)),
-    ...names.filter((name) => !STEPS.includes(name)),
-  ];
+  const unknown = [...flags.filter((flag) => !FLAGS.includes(flag)), ...names.filter((name) => !STEPS.includes(name))];
   if (unknown.length > 0) {
-    console.error(`unknown: ${unknown.join(' ')}; steps are ${STEPS.join(' ')}; flags --quick --memory --dir`);
+    console.error(`unknown: ${unknown.join(' ')}; steps are ${STEPS.join(' ')}; flags ${FLAGS.join(' ')}`);
     process.exit(2);
   }
   const only = KINDS.filter((kind) => flags.includes(`--${kind}`));
   return {
     isQuick: flags.includes('--quick'),
+    options: flags.includes('--writeback') ? 'allow_other,writeback_cache' : 'allow_other',
     kinds: only.length > 0 ? only : KINDS,
     steps: names.length > 0 ? STEPS.filter((step) => names.includes(step)) : STEPS,
   };

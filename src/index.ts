@@ -10,7 +10,14 @@ export type { File, Whence } from './guest/open-file.ts';
 export type { DaxMode } from './guest/options.ts';
 export type { DirectoryEntry, StatFs, Stats } from './guest/stats.ts';
 export type { Log, LogLevel } from './host/log.ts';
-export { type Attachment, type CreateHostOptions, createHost, type Host, IsolationError } from './worker/host.ts';
+export {
+  type Attachment,
+  type CreateHostOptions,
+  createHost,
+  type Host,
+  IsolationError,
+  type KernelMountHandle,
+} from './worker/host.ts';
 export type { HostReport } from './worker/host-core.ts';
 export type { FileSystemSpec, HostOptions } from './worker/host-options.ts';
 export { createInline, type InlineHost, type InlineOptions } from './worker/inline.ts';

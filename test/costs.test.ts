@@ -1,6 +1,6 @@
 /**
- * What work costs, in counts that do not depend on the machine: FUSE requests, kicks, page faults, bytes copied, for some
- * workloads. A change that makes one chattier changes test/golden/costs.txt, in a commit that says why.
+ * What work costs, in counts that do not depend on the machine: FUSE requests, kicks, page faults, bytes copied, for
+ * some workloads. A change that makes one chattier changes test/golden/costs.txt, in a commit that says why.
  */
 import { expect, test } from 'vitest';
 import { ManualClock } from '../src/base/clock.ts';

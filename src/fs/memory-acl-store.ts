@@ -8,18 +8,10 @@
 import type { ByteString } from '../base/bytes.ts';
 import { bytesOfText } from '../base/bytes.ts';
 import type { AclRules } from '../host/file-system.ts';
-import { Attr } from '../host/inode.ts';
+import { Attr, type Caller } from '../host/inode.ts';
 import { EACCES, ENODATA, ENOSPC, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import { S_IRWXG, S_ISGID } from '../wire/mode.ts';
-import {
-  type Acl,
-  applyAccessAcl,
-  chmodAcl,
-  encodeAcl,
-  inheritedAcl,
-  isAllowedByAcl,
-  parseAcl,
-} from './memory-acl.ts';
+import { type Acl, applyAccessAcl, chmodAcl, encodeAcl, inheritedAcl, isAllowedByAcl, parseAcl } from './memory-acl.ts';
 import { isDirectory, isSymlink, type MemoryInode } from './memory-inode.ts';
 import type { MemoryQuota } from './memory-quota.ts';
 import { dropValue, hasRoom, putValue } from './memory-xattr.ts';
@@ -69,10 +61,15 @@ export function setAcl(
   return errno;
 }
 
-/** Removing what is not there is no error; the mode stays as it is. */
-export function removeAcl(inode: MemoryInode, name: ByteString, quota: MemoryQuota): Errno {
+/**
+ * Removing what is not there is no error. The mode stays as it is, but a stranger to the group loses set-group-ID here
+ * too: no flag says so, as with SETXATTR, so we go by the one group of the caller that we know.
+ */
+export function removeAcl(inode: MemoryInode, name: ByteString, quota: MemoryQuota, caller?: Caller): Errno {
   if (isSymlink(inode)) return EOPNOTSUPP;
   dropValue(inode, name, quota);
+  const isStranger = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
+  if (name === ACCESS && isStranger) inode.mode &= ~S_ISGID;
   return OK;
 }
 

@@ -14,18 +14,7 @@ import type { Quota } from '../host/file-pages.ts';
 import type { DirStream, FileSystem, Outcome } from '../host/file-system.ts';
 import type { Attr, AttrChange, Caller, StatFs } from '../host/inode.ts';
 import type { SegmentList } from '../virtio/chain.ts';
-import {
-  EINVAL,
-  EISDIR,
-  EMLINK,
-  ENOENT,
-  ENOSPC,
-  ENOTDIR,
-  ENOTEMPTY,
-  EPERM,
-  type Errno,
-  OK,
-} from '../wire/errno.ts';
+import { EINVAL, EISDIR, EMLINK, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
 import { aclRules, getAcl, inherit, isAclName, removeAcl, setAcl } from './memory-acl-store.ts';
@@ -281,7 +270,14 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return isAclName(name) ? getAcl(inode, name) : getXattr(inode, name);
   }
 
-  setxattr(inode: MemoryInode, name: ByteString, value: Uint8Array, flags: number, _?: Caller, killSgid = false): Errno {
+  setxattr(
+    inode: MemoryInode,
+    name: ByteString,
+    value: Uint8Array,
+    flags: number,
+    _?: Caller,
+    killSgid = false,
+  ): Errno {
     const errno = isAclName(name)
       ? setAcl(inode, name, value, killSgid, this.#quota)
       : setXattr(inode, name, value, flags, this.#quota);
@@ -293,8 +289,8 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     return listXattrs(inode, caller.uid === 0);
   }
 
-  removexattr(inode: MemoryInode, name: ByteString): Errno {
-    const errno = (isAclName(name) ? removeAcl : removeXattr)(inode, name, this.#quota);
+  removexattr(inode: MemoryInode, name: ByteString, caller?: Caller): Errno {
+    const errno = (isAclName(name) ? removeAcl : removeXattr)(inode, name, this.#quota, caller);
     if (errno === OK) inode.changed(this.#stamp());
     return errno;
   }

@@ -48,7 +48,7 @@ function run(session: Session, call: Call, route: Route): Errno {
     return route.hasReply ? session.refuse(call, EIO, `the session is ${session.state}`) : OK;
   }
   if (session.state === 'closed') return EIO;
-  const problem = checkRequest(route.op, call);
+  const problem = checkRequest(route.op, call, session.negotiated.sizes);
   if (problem !== undefined) return session.refuse(call, EINVAL, problem);
   const replySize = OUT_HEADER_SIZE + route.fixedReply;
   if (route.hasReply && replySize > call.replyRoom) return session.refuse(call, EIO, `no room for ${replySize} bytes`);
@@ -61,6 +61,8 @@ function handle(session: Session, call: Call, route: Route, replySize: number): 
   if (inode === undefined) return ESTALE;
   if (target === 'directory' && inode.type !== S_IFDIR) return ENOTDIR;
   if (route.isWriting && session.fs.readOnly) return EROFS;
+  const denied = session.options.checksPermissions ? route.permit(session, call, inode) : OK;
+  if (denied !== OK) return denied;
   // The last reply may have been another client's.
   for (let at = OUT_HEADER_SIZE; at < replySize; at += 4) call.reply.setUint32(at, 0);
   call.replySize = replySize;

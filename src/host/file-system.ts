@@ -55,7 +55,7 @@ export interface FileSystem<N extends Inode = Inode> {
   setattr(inode: N, change: AttrChange, caller: Caller): Errno;
 
   readlink(inode: N): ByteString | Errno;
-  /** Creates a regular file, fifo, socket or device; EEXIST if the name is taken. Umask already applied to `mode`, if it counts. */
+  /** Creates a regular file, fifo, socket or device; EEXIST if the name is taken. `mode` is masked already. */
   mknod(parent: N, name: ByteString, mode: number, rdev: number, caller: Caller): N | Errno;
   mkdir(parent: N, name: ByteString, mode: number, caller: Caller): N | Errno;
   symlink(parent: N, name: ByteString, target: ByteString, caller: Caller): N | Errno;

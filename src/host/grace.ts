@@ -43,7 +43,7 @@ export class GracePeriod {
     }
   }
 
-  /** A live guest is waited for however long it takes, unless the host is told to stop: then one that is stuck is not. */
+  /** A live guest is waited for however long it takes, unless the host is told to stop: then a stuck one is not. */
   #isWaitedFor(slot: CpuSlot): boolean {
     return slot.isLive && !this.#isStopping();
   }

@@ -4,9 +4,11 @@ import { EACCES, EBADF, EFBIG, EINVAL, EIO, EISDIR, EROFS, type Errno, OK } from
 import { FATTR_FLAGS, GETATTR_FLAGS } from '../wire/flags.ts';
 import { AccessIn, GetattrIn, SetattrIn, StatfsOut, StatxIn, StatxOut } from '../wire/fuse.ts';
 import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
-import { S_IFDIR, S_IFREG } from '../wire/mode.ts';
+import { R_OK, S_IFDIR, S_IFREG, S_ISGID, W_OK, X_OK } from '../wire/mode.ts';
+import { losesSetgid } from './acl.ts';
 import type { Call } from './call.ts';
-import type { Attr, AttrChange, Inode } from './inode.ts';
+import type { Attr, AttrChange, Caller, Inode } from './inode.ts';
+import { isAllowed } from './permission.ts';
 import { nanoseconds, readAttr, replyAttr, wallClock } from './reply.ts';
 import { ARGS, callerOf } from './request.ts';
 import type { Session } from './session.ts';
@@ -17,9 +19,6 @@ const { FUSE_GETATTR_FH } = GETATTR_FLAGS;
 const NSEC_PER_SEC = 1e9;
 /** STATX_BASIC_STATS | STATX_BTIME. SPEC: include/uapi/linux/stat.h. */
 const STATX_FILLED = 0x7ff | 0x800;
-const X_OK = 1;
-const W_OK = 2;
-const R_OK = 4;
 
 export function getattr(session: Session, call: Call, inode: Inode): Errno {
   const hasFh = (GetattrIn.getattr_flags.get(call.request, ARGS) & FUSE_GETATTR_FH) !== 0;
@@ -33,11 +32,13 @@ export function setattr(session: Session, call: Call, inode: Inode): Errno {
   if ((valid & FATTR_FH) !== 0 && !isOpen(session, SetattrIn.fh.get(request, ARGS) as Fh, inode)) return EBADF;
   if ((valid & FATTR_SIZE) !== 0 && inode.type !== S_IFREG) return inode.type === S_IFDIR ? EISDIR : EINVAL;
   const { change } = session;
-  readChange(change, request, valid);
+  readChange(change, request);
   if ((valid & FATTR_SIZE) !== 0 && change.size === Number.MAX_SAFE_INTEGER) return EFBIG;
   if (!hasGoodTimes(change)) return EINVAL;
   fillNow(session, change);
-  const errno = session.fs.setattr(inode, change, callerOf(session, call, 0));
+  const caller = callerOf(session, call, 0);
+  if ((valid & FATTR_MODE) !== 0 && mustDropSetgid(session, inode, caller)) change.mode &= ~S_ISGID;
+  const errno = session.fs.setattr(inode, change, caller);
   return errno === OK ? replyAttr(session, call, inode) : errno;
 }
 
@@ -60,8 +61,8 @@ export function access(session: Session, call: Call, inode: Inode): Errno {
   if (errno !== OK) return errno;
   const isPlain = inode.type === S_IFREG || inode.type === S_IFDIR;
   if ((mask & W_OK) !== 0 && session.fs.readOnly && isPlain) return EROFS;
-  const { uid, gid } = callerOf(session, call, 0);
-  return (mask & ~permissionsOf(session.attr, inode.type, uid, gid)) === 0 ? OK : EACCES;
+  const caller = callerOf(session, call, 0);
+  return isAllowed(session.attr, caller, mask, session.fs.acls?.allows(inode, caller, mask)) ? OK : EACCES;
 }
 
 export function readlink(session: Session, call: Call, inode: Inode): Errno {
@@ -92,7 +93,14 @@ function isOpen(session: Session, fh: Fh, inode: Inode): boolean {
   return (session.handles.file(fh, inode) ?? session.handles.dir(fh, inode)) !== undefined;
 }
 
-function readChange(change: AttrChange, request: DataView, valid: number): void {
+/** A client that checks permissions has cleared the bit itself. */
+export function mustDropSetgid(session: Session, inode: Inode, caller: Caller): boolean {
+  if (!session.options.checksPermissions || session.fs.getattr(inode, session.attr) !== OK) return false;
+  return losesSetgid(session.attr, caller);
+}
+
+export function readChange(change: AttrChange, request: DataView): void {
+  const valid = SetattrIn.valid.get(request, ARGS);
   change.valid = valid;
   if ((valid & FATTR_SIZE) !== 0) change.size = SetattrIn.size.get(request, ARGS);
   if ((valid & FATTR_MODE) !== 0) change.mode = SetattrIn.mode.get(request, ARGS) & 0o7777;
@@ -129,13 +137,6 @@ function fillNow(session: Session, change: AttrChange): void {
     change.mtime = now.sec;
     change.mtimensec = now.nsec;
   }
-}
-
-function permissionsOf(attr: Attr, type: number, uid: number, gid: number): number {
-  // The superuser may do all but execute what nobody may execute.
-  if (uid === 0) return (attr.mode & 0o111) !== 0 || type === S_IFDIR ? R_OK | W_OK | X_OK : R_OK | W_OK;
-  if (uid === attr.uid) return (attr.mode >> 6) & 7;
-  return gid === attr.gid ? (attr.mode >> 3) & 7 : attr.mode & 7;
 }
 
 function writeStatx(view: DataView, at: number, attr: Attr): void {

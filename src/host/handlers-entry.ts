@@ -6,6 +6,7 @@ import { type NodeId, SYMLINK_MAX } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
 import * as mode from '../wire/mode.ts';
 import { sizeOf } from '../wire/struct.ts';
+import { createMode } from './acl.ts';
 import type { Call } from './call.ts';
 import type { Inode } from './inode.ts';
 import { replyEntry, replyNegativeEntry } from './reply.ts';
@@ -61,7 +62,7 @@ export function mknod(session: Session, call: Call, parent: Inode): Errno {
   const type = asked & mode.S_IFMT || mode.S_IFREG;
   if (!NODE_TYPES.includes(type)) return type === mode.S_IFDIR ? EPERM : EINVAL;
   const caller = callerOf(session, call, MknodIn.umask.get(call.request, ARGS));
-  const bits = type | (asked & 0o7777 & ~caller.umask);
+  const bits = type | createMode(session.fs, parent, asked, caller.umask);
   const child = session.fs.mknod(parent, name, bits, MknodIn.rdev.get(call.request, ARGS), caller);
   return typeof child === 'number' ? child : replyEntry(session, call, child);
 }
@@ -71,7 +72,7 @@ export function mkdir(session: Session, call: Call, parent: Inode): Errno {
   const errno = checkName(name);
   if (errno !== OK) return errno;
   const caller = callerOf(session, call, MkdirIn.umask.get(call.request, ARGS));
-  const bits = MkdirIn.mode.get(call.request, ARGS) & 0o7777 & ~caller.umask;
+  const bits = createMode(session.fs, parent, MkdirIn.mode.get(call.request, ARGS), caller.umask);
   const child = session.fs.mkdir(parent, name, bits, caller);
   return typeof child === 'number' ? child : replyEntry(session, call, child);
 }

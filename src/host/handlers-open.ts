@@ -6,6 +6,7 @@ import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
 import * as mode from '../wire/mode.ts';
 import { sizeOf } from '../wire/struct.ts';
+import { createMode } from './acl.ts';
 import type { Call } from './call.ts';
 import type { Inode } from './inode.ts';
 import { writeEntry, writeOpenOut } from './reply.ts';
@@ -31,13 +32,13 @@ export function create(session: Session, call: Call, parent: Inode): Errno {
   if (found !== ENOENT) return found;
   if (session.fs.readOnly) return EROFS;
   const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
-  const made = session.fs.mknod(parent, name, fileMode(call, caller.umask), 0, caller);
+  const made = session.fs.mknod(parent, name, fileMode(session, call, parent, caller.umask), 0, caller);
   return typeof made === 'number' ? made : enterAndOpen(session, call, made, mode.O_TRUNC);
 }
 
 export function tmpfile(session: Session, call: Call, parent: Inode): Errno {
   const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
-  const made = session.fs.tmpfile?.(parent, fileMode(call, caller.umask), caller) ?? ENOSYS;
+  const made = session.fs.tmpfile?.(parent, fileMode(session, call, parent, caller.umask), caller) ?? ENOSYS;
   return typeof made === 'number' ? made : enterAndOpen(session, call, made);
 }
 
@@ -55,8 +56,8 @@ export function release(session: Session, call: Call): Errno {
   return OK;
 }
 
-function fileMode(call: Call, umask: number): number {
-  return mode.S_IFREG | (CreateIn.mode.get(call.request, ARGS) & 0o7777 & ~umask);
+function fileMode(session: Session, call: Call, parent: Inode, umask: number): number {
+  return mode.S_IFREG | createMode(session.fs, parent, CreateIn.mode.get(call.request, ARGS), umask);
 }
 
 /**

@@ -2,12 +2,14 @@
 import type { ByteString } from '../base/bytes.ts';
 import { setBytes } from '../base/bytes.ts';
 import { E2BIG, EINVAL, ENOSYS, ERANGE, type Errno, OK } from '../wire/errno.ts';
+import { SETXATTR_FLAGS } from '../wire/flags.ts';
 import { GetxattrIn, GetxattrOut, SetxattrIn } from '../wire/fuse.ts';
 import { OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { nameAt, tailAt } from '../wire/message.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
 import type { Call } from './call.ts';
+import { mustDropSetgid } from './handlers-attr.ts';
 import type { Inode } from './inode.ts';
 import { ARGS, callerOf, stringAt } from './request.ts';
 import type { Session } from './session.ts';
@@ -18,6 +20,7 @@ const XATTR_SIZE_MAX = 65536;
 const XATTR_LIST_MAX = 65536;
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
+const { FUSE_SETXATTR_ACL_KILL_SGID } = SETXATTR_FLAGS;
 
 export function getxattr(session: Session, call: Call, inode: Inode): Errno {
   const name = stringAt(call, nameAt(OPS.GETXATTR, call.request, 0));
@@ -52,18 +55,26 @@ export function setxattr(session: Session, call: Call, inode: Inode): Errno {
   const flags = SetxattrIn.flags.get(request, ARGS);
   if (flags !== 0 && flags !== XATTR_CREATE && flags !== XATTR_REPLACE) return EINVAL;
   if (size > XATTR_SIZE_MAX) return E2BIG;
-  const name = stringAt(call, nameAt(OPS.SETXATTR, request, 0));
+  const { sizes } = session.negotiated;
+  const name = stringAt(call, nameAt(OPS.SETXATTR, request, 0, sizes));
   const errno = nameErrno(name);
   if (errno !== OK) return errno;
-  const at = tailAt(OPS.SETXATTR, request);
+  const at = tailAt(OPS.SETXATTR, request, sizes);
   const value = new Uint8Array(size);
   for (let i = 0; i < size; i++) value[i] = request.getUint8(at + i);
-  return session.fs.setxattr?.(inode, name, value, flags, callerOf(session, call, 0)) ?? ENOSYS;
+  const caller = callerOf(session, call, 0);
+  const killSgid = asksToKillSgid(session, request) || mustDropSetgid(session, inode, caller);
+  return session.fs.setxattr?.(inode, name, value, flags, caller, killSgid) ?? ENOSYS;
 }
 
 export function removexattr(session: Session, call: Call, inode: Inode): Errno {
   const name = stringAt(call, nameAt(OPS.REMOVEXATTR, call.request, 0));
   return nameErrno(name) || (session.fs.removexattr?.(inode, name, callerOf(session, call, 0)) ?? ENOSYS);
+}
+
+function asksToKillSgid(session: Session, request: DataView): boolean {
+  if (!session.negotiated.has('FUSE_SETXATTR_EXT')) return false;
+  return (SetxattrIn.setxattr_flags.get(request, ARGS) & FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
 }
 
 function nameErrno(name: ByteString): Errno {

@@ -9,6 +9,7 @@ import { EPROTO, type Errno, OK } from '../wire/errno.ts';
 import { INIT_FLAG_BITS } from '../wire/flags.ts';
 import { InitIn, InitOut } from '../wire/fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
+import { DEFAULT_SIZES, MessageSizes } from '../wire/message.ts';
 import type { Call } from './call.ts';
 import { MAP_ALIGNMENT } from './mapper-types.ts';
 import type { Session } from './session.ts';
@@ -38,10 +39,14 @@ const WANTED: readonly InitFlag[] = [
   'FUSE_INIT_EXT',
 ];
 
+const SIZES_WITH_SETXATTR_EXT = new MessageSizes(FUSE_KERNEL_MINOR_VERSION, true);
+
 /** What INIT settled. Everything is off until then. */
 export class Negotiated {
   minor = 0;
   maxWrite = 0;
+  /** Sizes of the messages from now on. */
+  sizes = DEFAULT_SIZES;
   #flags = 0;
   #flags2 = 0;
 
@@ -67,6 +72,7 @@ export class Negotiated {
       if (bit < 32) this.#flags |= offered & (1 << bit);
       else this.#flags2 |= offered2 & (1 << (bit - 32));
     }
+    this.sizes = this.has('FUSE_SETXATTR_EXT') ? SIZES_WITH_SETXATTR_EXT : DEFAULT_SIZES;
   }
 }
 
@@ -107,6 +113,9 @@ function agree(session: Session, call: Call, minor: number): void {
 function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   const wanted = [...WANTED];
   if (session.fs.parent !== undefined) wanted.push('FUSE_EXPORT_SUPPORT');
+  if (session.fs.acls !== undefined) wanted.push('FUSE_SETXATTR_EXT');
+  // With POSIX_ACL a Linux client checks permissions, asked to or not.
+  if (session.fs.acls !== undefined && !session.options.checksPermissions) wanted.push('FUSE_POSIX_ACL');
   if (session.options.writebackCache) wanted.push('FUSE_WRITEBACK_CACHE');
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
   // A lock may have to be waited for. Without these the client keeps its locks to itself.

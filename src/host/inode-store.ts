@@ -32,6 +32,10 @@ export class InodeStore implements InodeHolder {
     return this.#inodes.size;
   }
 
+  inodes(): IterableIterator<Inode> {
+    return this.#inodes.values();
+  }
+
   get(nodeid: NodeId): Inode | undefined {
     return this.#inodes.get(nodeid);
   }

@@ -1,18 +1,32 @@
 /**
  * Tells clients what others have changed: those that cache names, attributes and pages, and can be told to forget them.
  *
- * A request that changes something goes through `run`. Every *target* (a mount of a real kernel) that knows the inode or
- * the directory is told, except the one that asked: its kernel knows what it did. Who asked gets its answer when all
+ * A request that changes something goes through `run`. Every *target* (a mount of a real kernel) that knows the inode
+ * or the directory is told, except the one that asked: its kernel knows what it did. Who asked gets its answer when all
  * targets have heard: the transport holds the finished reply back (`hold`). Requests of targets are never held back:
- * their kernel may hold the very lock that a notification to it waits for.
+ * two kernels would wait for each other, each with the directory locked that the other's notification needs.
  *
- * Stores through a window make no request: they are told when the guest flushes, syncs, closes or unmaps.
+ * Stores through a window make no request: they are told of when the guest flushes, syncs, closes, unmaps or ends.
  */
 import type { ByteString } from '../base/bytes.ts';
 import { ENOENT, type Errno, OK } from '../wire/errno.ts';
-import { CreateIn, EntryOut, FallocateIn, LinkIn, OpenIn, Rename2In, RenameIn, WriteIn } from '../wire/fuse.ts';
-import { CopyFileRangeIn, CopyFileRangeOut, MkdirIn, MknodIn, SetattrIn, WriteOut } from '../wire/fuse.ts';
 import { FATTR_FLAGS, WRITE_FLAGS } from '../wire/flags.ts';
+import {
+  CopyFileRangeIn,
+  CopyFileRangeOut,
+  CreateIn,
+  EntryOut,
+  FallocateIn,
+  LinkIn,
+  MkdirIn,
+  MknodIn,
+  OpenIn,
+  Rename2In,
+  RenameIn,
+  SetattrIn,
+  WriteIn,
+  WriteOut,
+} from '../wire/fuse.ts';
 import { type NodeId, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
 import { O_APPEND, O_TRUNC, S_IFDIR } from '../wire/mode.ts';
@@ -84,6 +98,12 @@ export class Announcer {
         if (waiting === 0) release();
       });
     }
+  }
+
+  /** The session's window goes, with whatever was stored through it. Which files those are is not known exactly. */
+  windowCloses(session: Session): void {
+    this.#asking = session;
+    for (const inode of session.host.store.inodes()) if (isMappedWritable(inode)) this.inode(inode, 0);
   }
 
   inode(inode: Inode, pos = ATTRIBUTES, size = 0): void {
@@ -245,9 +265,13 @@ function tellCopy(announcer: Announcer, session: Session, call: Call, size: numb
 function storedThroughWindow(session: Session, call: Call, route: Route): Inode | undefined {
   if (session.options.window === undefined || !OCCASIONS.has(route.name)) return undefined;
   const inode = session.host.store.get(nodeidOf(call));
-  if (inode?.space === undefined) return undefined;
-  for (const leaf of inode.space.pages.chunks.values()) if (leaf.isMappedWritable) return inode;
-  return undefined;
+  return inode !== undefined && isMappedWritable(inode) ? inode : undefined;
+}
+
+function isMappedWritable(inode: Inode): boolean {
+  if (inode.space === undefined) return false;
+  for (const leaf of inode.space.pages.chunks.values()) if (leaf.isMappedWritable) return true;
+  return false;
 }
 
 const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE', 'REMOVEMAPPING'] as const);

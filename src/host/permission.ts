@@ -15,27 +15,23 @@ const { FATTR_ATIME_NOW, FATTR_MTIME_NOW } = FATTR_FLAGS;
 const RWX = R_OK | W_OK | X_OK;
 const ANY_EXECUTE = 0o111;
 
-/** What an access control list says about exactly `wanted`; undefined: there is none. */
-export type AclVerdict = (wanted: number) => boolean | undefined;
-
 export function isMember(caller: Caller, gid: number): boolean {
   return caller.gid === gid || caller.extraGid === gid;
 }
 
-/** Tells whether the caller may do all of `wanted`: R_OK, W_OK, X_OK. */
-export function isAllowed(attr: Attr, caller: Caller, wanted: number, acl: AclVerdict = () => undefined): boolean {
+/** Tells whether the caller may do all of `wanted`: R_OK, W_OK, X_OK. `listed`: what the access list says, if any. */
+export function isAllowed(attr: Attr, caller: Caller, wanted: number, listed?: boolean): boolean {
   if (caller.uid === 0) return isAllowedToSuperuser(attr, wanted);
   if (caller.uid === attr.uid) return (wanted & ~(attr.mode >> 6) & RWX) === 0;
-  const verdict = acl(wanted);
-  if (verdict !== undefined) return verdict;
+  if (listed !== undefined) return listed;
   const bits = isMember(caller, attr.gid) ? attr.mode >> 3 : attr.mode;
   return (wanted & ~bits & RWX) === 0;
 }
 
 /** In a sticky directory only the owners of file and directory may take a name away. SPEC: Linux, __check_sticky. */
-export function isKeptBySticky(directory: Attr, childUid: number, caller: Caller): boolean {
-  if ((directory.mode & S_ISVTX) === 0 || caller.uid === 0) return false;
-  return caller.uid !== childUid && caller.uid !== directory.uid;
+export function isKeptBySticky(mode: number, directoryUid: number, childUid: number, caller: Caller): boolean {
+  if ((mode & S_ISVTX) === 0 || caller.uid === 0) return false;
+  return caller.uid !== childUid && caller.uid !== directoryUid;
 }
 
 /** Owner or superuser: EPERM for others. */
@@ -46,8 +42,15 @@ export function checkOwner(attr: Attr, caller: Caller): Errno {
 /**
  * Whether the caller may make this change; `mayWrite`: the file's mode, or the descriptor it comes through, lets him
  * write. "Now" may be set by whoever may write, and comes with a new size by itself; other times are the owner's.
+ * `isStamping`: a client with a writeback cache says itself what time now is.
  */
-export function checkChange(attr: Attr, change: AttrChange, caller: Caller, mayWrite: boolean): Errno {
+export function checkChange(
+  attr: Attr,
+  change: AttrChange,
+  caller: Caller,
+  mayWrite: boolean,
+  isStamping: boolean,
+): Errno {
   const { valid } = change;
   if (caller.uid === 0) return OK;
   if ((valid & FATTR_SIZE) !== 0 && !mayWrite) return EACCES;
@@ -57,7 +60,7 @@ export function checkChange(attr: Attr, change: AttrChange, caller: Caller, mayW
   if ((valid & FATTR_GID) !== 0 && !(isOwner && isOwnGroup)) return EPERM;
   if ((valid & FATTR_MODE) !== 0 && !isOwner) return EPERM;
   if (isOwner || (valid & (FATTR_ATIME | FATTR_MTIME | FATTR_CTIME)) === 0) return OK;
-  if (!isNow(valid)) return EPERM;
+  if (!isNow(valid, isStamping)) return EPERM;
   return mayWrite ? OK : EACCES;
 }
 
@@ -67,10 +70,10 @@ function isAllowedToSuperuser(attr: Attr, wanted: number): boolean {
   return (wanted & X_OK) === 0 || isExecutable;
 }
 
-/** Both times, or the one that a truncation changes, and no other time. */
-function isNow(valid: number): boolean {
-  const both = FATTR_ATIME_NOW | FATTR_MTIME_NOW;
-  if ((valid & both) === both) return true;
-  const isOther = (valid & (FATTR_ATIME | FATTR_CTIME)) !== 0 || (valid & FATTR_MTIME_NOW) === 0;
-  return (valid & FATTR_SIZE) !== 0 && !isOther;
+/** Both times, or the one that a truncation changes, and none that the caller chose. */
+function isNow(valid: number, isStamping: boolean): boolean {
+  const hasChosenAtime = (valid & FATTR_ATIME) !== 0 && (valid & FATTR_ATIME_NOW) === 0;
+  if (hasChosenAtime || isStamping) return !hasChosenAtime;
+  const hasMtimeNow = (valid & FATTR_MTIME_NOW) !== 0;
+  return hasMtimeNow && (valid & (FATTR_ATIME_NOW | FATTR_SIZE)) !== 0;
 }

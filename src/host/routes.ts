@@ -15,6 +15,7 @@ import * as lock from './handlers-lock.ts';
 import * as open from './handlers-open.ts';
 import * as xattr from './handlers-xattr.ts';
 import { init } from './init.ts';
+import { PERMITS } from './permission-table.ts';
 import type { Handler } from './request.ts';
 import type { Session } from './session.ts';
 
@@ -30,6 +31,8 @@ interface Plan {
 export interface Route extends Plan {
   readonly name: OpName;
   readonly op: Op;
+  /** Whether the caller may, where the client leaves that to us. */
+  readonly permit: Handler;
   readonly hasReply: boolean;
   /** Bytes of the reply's structs: zeroed before the handler runs, and the room the peer must have given. */
   readonly fixedReply: number;
@@ -104,7 +107,14 @@ export function routeOf(opcode: number): Route | undefined {
 function routeTo(op: Op | undefined, opcode: number): Route | undefined {
   const name = OP_NAME_BY_CODE[opcode];
   if (op === undefined || name === undefined) return undefined;
-  return { ...PLANS[name], name, op, hasReply: op.reply !== 'none', fixedReply: replyStructSize(op) };
+  return {
+    ...PLANS[name],
+    name,
+    op,
+    permit: PERMITS[name],
+    hasReply: op.reply !== 'none',
+    fixedReply: replyStructSize(op),
+  };
 }
 
 function destroy(session: Session, _call: Call): Errno {

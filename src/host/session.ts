@@ -46,7 +46,7 @@ export interface SessionOptions {
   readonly opendirFlags: number;
   /** The client may keep written pages and times to itself for a while, and write them when it likes. */
   readonly writebackCache: boolean;
-  /** The client leaves permissions to us: every operation is checked against what `permission.ts` knows of the caller. */
+  /** The client leaves permissions to us: every operation is checked. See permission-table.ts. */
   readonly checksPermissions: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
@@ -171,6 +171,7 @@ export class Session {
   }
 
   #drop(): void {
+    if (this.options.window !== undefined) this.host.announcer.windowCloses(this);
     this.options.window?.clear();
     this.host.locks.clear(this.locks);
     this.handles.clear();

@@ -12,7 +12,7 @@ import { DeviceServer } from '../host/device-server.ts';
 import type { FileSystem } from '../host/file-system.ts';
 import { GracePeriod } from '../host/grace.ts';
 import type { Log } from '../host/log.ts';
-import { HostLoop } from '../host/loop.ts';
+import { HostLoop, type HostPort } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
 import { PageCache } from '../host/page-cache.ts';
 import { Server } from '../host/server.ts';
@@ -35,11 +35,20 @@ export interface HostCoreOptions {
   readonly makeFileSystem?: (pageCache: PageCache, clock: Clock, log: Log) => FileSystem;
   /** … or somebody else's server. One of the two. */
   readonly relay?: Relay;
+  /** What brings requests besides the guests' devices. */
+  readonly makePorts?: (server: Server) => readonly CorePort[];
   /** Doorbells, unless they are the ones in shared memory: the host's, and one per guest. */
   readonly bells?: { readonly host: Doorbell; readonly guest: (index: number) => Doorbell };
   readonly idleLooks: number;
   readonly pause: (round: number) => void;
   readonly isStopping: () => boolean;
+}
+
+/** A port that is no guest's device. */
+export interface CorePort extends HostPort {
+  readonly requests: number;
+  /** The host stops: everything its client had is taken back. */
+  shutDown(): void;
 }
 
 /** What a host counted during its life. */
@@ -64,6 +73,7 @@ export class HostCore {
   readonly #options: HostCoreOptions;
   readonly #server: Server | undefined;
   readonly #relay: Relay | undefined;
+  readonly #ports: readonly CorePort[];
 
   constructor(options: HostCoreOptions) {
     this.#options = options;
@@ -78,7 +88,8 @@ export class HostCore {
     this.#server = this.#makeServer();
     const memory = new LocalMemory(buffer);
     this.devices = map.slots.map((slot, index) => this.#makeDevice(memory, slot, index));
-    this.loop = new HostLoop(this.devices, {
+    this.#ports = this.#server === undefined ? [] : (options.makePorts?.(this.#server) ?? []);
+    this.loop = new HostLoop([...this.devices, ...this.#ports], {
       bell: options.bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL),
       clock,
       idleLooks: options.idleLooks,
@@ -103,6 +114,7 @@ export class HostCore {
 
   /** Ends all sessions, writes everything back, closes the backing. */
   stop(): HostReport {
+    for (const port of this.#ports) port.shutDown();
     for (const device of this.devices) device.shutDown();
     this.writeBack();
     const report = this.report();
@@ -113,7 +125,7 @@ export class HostCore {
 
   report(): HostReport {
     let requests = 0;
-    for (const device of this.devices) requests += device.requests;
+    for (const port of [...this.devices, ...this.#ports]) requests += port.requests;
     return {
       requests,
       sleeps: this.loop.sleeps,
@@ -152,7 +164,9 @@ export class HostCore {
     const { grace } = this.pageCache;
     // Before another guest can pin anything through the same slot.
     const onGone = () => this.pageCache.sweepLimbo();
-    return new DeviceServer({ device, memory, openSession, slot, grace, mapper, log, onGone });
+    const announcer = this.#server?.announcer;
+    const heard = announcer === undefined ? {} : { announcer };
+    return new DeviceServer({ device, memory, openSession, slot, grace, mapper, log, onGone, ...heard });
   }
 
   #makeServer(): Server | undefined {

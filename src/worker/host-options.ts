@@ -44,8 +44,11 @@ const DEFAULTS: MemoryOptions = {
   dataSize: 256 * 1024,
 };
 
+/** Where a kernel could mount us. Their memory is not used before they are. */
+const KERNEL_MOUNTS = 2;
+
 /** A relay has no pages of its own: no window, and a cache that is never used. */
-const RELAYED = { cacheSize: 64 * 1024, windowSize: 0 };
+const RELAYED = { cacheSize: 64 * 1024, windowSize: 0, kernelMounts: 0 };
 
 /** Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. */
 export function completeOptions(options: HostOptions): { settings: HostSettings; memory: MemoryOptions } {
@@ -69,6 +72,7 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
     queueSize: options.queueSize ?? DEFAULTS.queueSize,
     requestQueues: options.requestQueues ?? DEFAULTS.requestQueues,
     dataSize: options.dataSize ?? DEFAULTS.dataSize,
+    kernelMounts: options.kernelMounts ?? (isLinux() ? KERNEL_MOUNTS : 0),
   };
   return { settings, memory: spec.type === 'fuse' ? { ...memory, ...RELAYED } : memory };
 }
@@ -102,4 +106,8 @@ function timeout(name: string, value: number | undefined, byDefault: number): nu
   const ms = value ?? byDefault;
   if (!(ms >= 0)) throw new RangeError(`${name} is ${value}: it must be 0 or more milliseconds`);
   return ms;
+}
+
+function isLinux(): boolean {
+  return typeof process === 'object' && process.platform === 'linux';
 }

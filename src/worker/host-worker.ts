@@ -2,8 +2,9 @@
 import { SystemClock } from '../base/clock.ts';
 import { instantiate } from '../dax/instantiate.ts';
 import type { Log } from '../host/log.ts';
+import type { Server } from '../host/server.ts';
 import { loadFileSystem, loadRelay } from './file-systems.ts';
-import { HostCore } from './host-core.ts';
+import { HostCore, type HostCoreOptions } from './host-core.ts';
 import type { HostSettings } from './host-options.ts';
 import { HEADER_HOST_STATE, HEADER_STOP, HOST_RUNNING, HOST_STOPPED, type MemoryMap } from './memory-map.ts';
 import { parentPort } from './threads.ts';
@@ -36,7 +37,7 @@ async function serve({ memory, module, map, settings }: StartMessage): Promise<v
     const source =
       fs.type === 'fuse'
         ? { relay: await loadRelay(fs.path, { buffer: memory.buffer, maxWrite: map.dataSize, log, isStopping }) }
-        : { makeFileSystem: await loadFileSystem(fs, map.cacheSize) };
+        : { makeFileSystem: await loadFileSystem(fs, map.cacheSize), ...(await loadPorts(memory.buffer, map, log)) };
     const core = new HostCore({
       buffer: memory.buffer,
       wasm: instantiate(module, memory),
@@ -64,6 +65,22 @@ async function serve({ memory, module, map, settings }: StartMessage): Promise<v
     port.post({ type: 'failed', message: error instanceof Error ? error.message : String(error) });
   }
   port.close();
+}
+
+/** What serves mounts of the real kernel, where they can be. */
+async function loadPorts(
+  buffer: ArrayBufferLike,
+  map: MemoryMap,
+  log: Log,
+): Promise<Pick<HostCoreOptions, 'makePorts'>> {
+  if (map.boxes.length === 0) return {};
+  const { KernelPort } = await import('../transport/kernel/kernel-port.ts');
+  const makePorts = (server: Server) =>
+    map.boxes.map((at, index) => {
+      const tell = (what: 'ready' | 'closed') => port.post({ type: 'kernel-mount', index, what });
+      return new KernelPort({ server, buffer, at, name: `kernel mount ${index}`, log, tell });
+    });
+  return { makePorts };
 }
 
 /** How the host waits for a guest to leave an access: looks, then tiny sleeps, for the guest may need this core. */

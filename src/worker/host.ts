@@ -13,8 +13,9 @@ import {
 } from '../../assembly/layout.ts';
 import { SharedDoorbell } from '../base/doorbell.ts';
 import type { LogLevel } from '../host/log.ts';
+import type { SharedMount } from '../transport/kernel/shared-mount.ts';
 import type { HostReport } from './host-core.ts';
-import { completeOptions, type HostOptions } from './host-options.ts';
+import { completeOptions, type HostOptions, type HostSettings } from './host-options.ts';
 import type { StartMessage } from './host-worker.ts';
 import {
   HEADER_HOST_BELL,
@@ -53,6 +54,23 @@ export interface Attachment {
   readonly generation: number;
 }
 
+/** A directory on which the host is mounted. */
+export interface KernelMountHandle extends AsyncDisposable {
+  readonly mountPoint: string;
+  /** Resolves when the mount is gone, whoever unmounted it. */
+  readonly ended: Promise<void>;
+  /** Unmounts, and waits for the end; rejects if somebody uses the mount. */
+  unmount(): Promise<void>;
+  /** Unmounts whoever uses it: they get ENOTCONN. */
+  force(): Promise<void>;
+}
+
+/** What the host's worker says of a mount. */
+interface MountMessage {
+  readonly index: number;
+  readonly what: 'ready' | 'closed';
+}
+
 /** This environment cannot share memory between workers. */
 export class IsolationError extends Error {
   override readonly name = 'IsolationError';
@@ -81,7 +99,7 @@ export async function createHost(options: CreateHostOptions = {}): Promise<Host>
   // Aborted while the worker started: no event will tell.
   if (options.signal?.aborted === true) await thread.terminate();
   options.signal?.throwIfAborted();
-  const host = new Host(thread, memory, module, map, options.log ?? logErrors);
+  const host = new Host(thread, memory, module, map, settings, options.log ?? logErrors);
   const abort = () => void host.terminate();
   options.signal?.addEventListener('abort', abort, { once: true });
   try {
@@ -125,6 +143,9 @@ export class Host {
   readonly #memory: WebAssembly.Memory;
   readonly #module: WebAssembly.Module;
   readonly #words: Int32Array;
+  readonly #settings: HostSettings;
+  readonly #log: (level: LogLevel, text: string) => void;
+  readonly #mounts = new Set<SharedMount>();
   #report: HostReport | undefined;
 
   /** Use createHost. */
@@ -133,8 +154,11 @@ export class Host {
     memory: WebAssembly.Memory,
     module: WebAssembly.Module,
     map: MemoryMap,
+    settings: HostSettings,
     log: (level: LogLevel, text: string) => void,
   ) {
+    this.#settings = settings;
+    this.#log = log;
     this.#thread = thread;
     this.#memory = memory;
     this.#module = module;
@@ -156,7 +180,8 @@ export class Host {
       if (told.type === 'ready') {
         isReady = true;
         started();
-      } else if (told.type === 'log') log(told.level, told.text);
+      } else if (told.type === 'kernel-mount') this.#hearOfMount(message as MountMessage);
+      else if (told.type === 'log') log(told.level, told.text);
       else if (told.type === 'failed') {
         failed(new Error(told.message));
         if (isReady) log('error', `the host failed: ${told.message}`);
@@ -206,13 +231,40 @@ export class Host {
     this.#ringHost();
   }
 
+  /**
+   * Mounts what the guests see on a directory, for every program of this system (Linux, as root). What a guest changes
+   * is seen there when its call returns, whatever the timeouts. `options`: as after `-o` of `virtiofs mount`. `stop`
+   * unmounts; so does whoever runs umount(8). A process that ends unmounts by force.
+   */
+  async mountKernel(directory: string, options = ''): Promise<KernelMountHandle> {
+    const { fs } = this.#settings;
+    if (fs.type === 'fuse') throw new TypeError('mountKernel cannot serve fuse:SOCKET: let its server mount itself');
+    if (this.map.boxes.length === 0) throw new TypeError("mountKernel needs Linux, and a host with 'kernelMounts'");
+    const { beginMount } = await import('../transport/kernel/shared-mount.ts');
+    const mount = beginMount({
+      buffer: this.#memory.buffer as unknown as SharedArrayBuffer,
+      boxes: this.map.boxes,
+      bellAt: HEADER_HOST_BELL,
+      mountPoint: directory,
+      served: fs.type === 'dir' ? fs.path : undefined,
+      options,
+      log: this.#log,
+    });
+    this.#mounts.add(mount);
+    void mount.ended.then(() => this.#mounts.delete(mount));
+    if (this.#load32(HEADER_HOST_STATE) === HOST_STOPPED) mount.hostIsGone();
+    await mount.mount();
+    return mount;
+  }
+
   /** Guests attached now. */
   get guests(): number {
     return this.map.slots.filter((_, slot) => this.#load(slot, CPU_STATE) !== CPU_FREE).length;
   }
 
-  /** Serves what is in the queues, writes everything back, ends the worker. */
+  /** Unmounts, serves what is in the queues, writes everything back, ends the worker. */
   async stop(): Promise<HostReport | undefined> {
+    for (const mount of this.#mounts) await mount[Symbol.asyncDispose]();
     // ORDER: the host looks at this word each round; the ring wakes it.
     Atomics.store(this.#words, HEADER_STOP >> 2, 1);
     this.#ringHost();
@@ -225,11 +277,13 @@ export class Host {
   async terminate(): Promise<void> {
     await this.#thread.terminate();
     this.#hostIsGone();
+    for (const mount of this.#mounts) await mount.ended;
   }
 
   /** Lets the process end although the host runs. */
   unref(): void {
     this.#thread.unref();
+    for (const mount of this.#mounts) mount.unref();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -249,6 +303,14 @@ export class Host {
     // ORDER: guests that wait look at this word when their bell rings.
     Atomics.store(this.#words, HEADER_HOST_STATE >> 2, HOST_STOPPED);
     for (const slot of this.map.slots) new SharedDoorbell(this.#memory.buffer, slot.cpuAt + CPU_BELL).ring();
+    for (const mount of this.#mounts) {
+      mount.hostIsGone();
+      void mount.force();
+    }
+  }
+
+  #hearOfMount({ index, what }: MountMessage): void {
+    for (const mount of this.#mounts) if (mount.index === index && !mount.isOver) mount.hear(what);
   }
 
   #ringHost(): void {
@@ -261,5 +323,9 @@ export class Host {
 
   #load(slot: number, word: number): number {
     return Atomics.load(this.#words, this.#cpuWord(slot, word));
+  }
+
+  #load32(at: number): number {
+    return Atomics.load(this.#words, at >> 2);
   }
 }

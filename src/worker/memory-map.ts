@@ -2,11 +2,12 @@
  * Where everything lies in the one shared memory. Planned once by whoever creates the host; a plain object, so that it
  * travels to workers in a message.
  *
- *   header │ guest slots │ scratch │ pool struct │ frame table │ bitmap │ frames …
+ *   header │ guest slots │ mailboxes │ scratch │ pool struct │ frame table │ bitmap │ frames …
  *   one slot: cpu struct │ registers │ window table │ pins │ request area │ rings │ data buffer
  */
 import { CPU_SIZE, PAGE_SIZE, POOL_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { REQUEST_AREA_SIZE } from '../guest/virtio-channel.ts';
+import { MAILBOX_SIZE } from '../transport/kernel/mailbox.ts';
 import { REGISTERS_SIZE } from '../virtio/registers.ts';
 import { driverMemorySize } from '../virtio/transport.ts';
 
@@ -43,6 +44,8 @@ export interface MemoryOptions {
   readonly requestQueues: number;
   /** Bytes of each guest's bounce buffer: the largest READ or WRITE. */
   readonly dataSize: number;
+  /** How many mounts of the real kernel may be served besides (Linux); 0 = none, the default where there is none. */
+  readonly kernelMounts?: number;
 }
 
 export interface SlotMap {
@@ -60,6 +63,8 @@ export interface MemoryMap extends MemoryOptions {
   readonly memorySize: number;
   readonly rangeCount: number;
   readonly slots: readonly SlotMap[];
+  /** One mailbox per kernel mount. */
+  readonly boxes: readonly number[];
   readonly scratchAt: number;
   readonly poolAt: number;
   readonly frameTableAt: number;
@@ -80,14 +85,17 @@ export function planMemory(options: MemoryOptions): MemoryMap {
     at = slot.end;
   }
   const frameCount = Math.floor(options.cacheSize / PAGE_SIZE);
-  const scratchAt = align(at, PAGE_SIZE);
+  const boxesAt = align(at, PAGE_SIZE);
+  const boxes = Array.from({ length: options.kernelMounts ?? 0 }, (_, i) => boxesAt + i * MAILBOX_SIZE);
+  const scratchAt = boxesAt + boxes.length * MAILBOX_SIZE;
   const poolAt = scratchAt + SCRATCH_SIZE;
   const frameTableAt = poolAt + POOL_SIZE;
   const bitmapAt = frameTableAt + frameCount * 4;
   const framesAt = align(bitmapAt + Math.ceil(frameCount / 32) * 4 + 4, PAGE_SIZE);
   const memorySize = align(framesAt + frameCount * PAGE_SIZE, 65536);
   if (memorySize > MEMORY_MAX) throw new RangeError(`cacheSize ${options.cacheSize} does not fit into 4 GiB of memory`);
-  return { ...options, memorySize, rangeCount, slots, scratchAt, poolAt, frameTableAt, bitmapAt, framesAt, frameCount };
+  const places = { scratchAt, poolAt, frameTableAt, bitmapAt, framesAt };
+  return { ...options, ...places, memorySize, rangeCount, slots, boxes, frameCount };
 }
 
 function planSlot(start: number, options: MemoryOptions, rangeCount: number): { map: SlotMap; end: number } {
@@ -104,7 +112,7 @@ function planSlot(start: number, options: MemoryOptions, rangeCount: number): { 
 }
 
 function checkOptions(options: MemoryOptions): void {
-  const { cacheSize, guests, windowSize, queueSize, requestQueues, dataSize } = options;
+  const { cacheSize, guests, windowSize, queueSize, requestQueues, dataSize, kernelMounts = 0 } = options;
   check(Number.isInteger(guests) && guests >= 1 && guests <= 256, 'guests', guests, 'an integer from 1 to 256');
   check(Number.isInteger(cacheSize) && cacheSize >= 16 * PAGE_SIZE, 'cacheSize', cacheSize, 'at least 64 KiB');
   const isWindow =
@@ -125,6 +133,8 @@ function checkOptions(options: MemoryOptions): void {
     dataSize,
     '4 KiB to 16 MiB',
   );
+  const isMounts = Number.isInteger(kernelMounts) && kernelMounts >= 0 && kernelMounts <= 64;
+  check(isMounts, 'kernelMounts', kernelMounts, 'an integer from 0 to 64');
 }
 
 function check(isRight: boolean, name: string, value: number, wanted: string): void {

@@ -18,6 +18,7 @@ import {
   runUmount,
 } from './mount-point.ts';
 import { type KernelMountOptions, mountWords } from './options.ts';
+import { settler } from './settler.ts';
 
 /** What the worker is started with. */
 export interface KernelWorkerData {
@@ -160,21 +161,4 @@ export class KernelMount {
   async force(): Promise<void> {
     if (!this.#isOver) await runUmount(this.mountPoint, '-f', '-l');
   }
-}
-
-interface Settler<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
-
-/** Promise.withResolvers, which Node 20 does not have. */
-function settler<T>(): Settler<T> {
-  let resolve!: (value: T) => void;
-  let reject!: (error: Error) => void;
-  const promise = new Promise<T>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
 }

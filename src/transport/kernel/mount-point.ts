@@ -1,5 +1,5 @@
 /** The directory that is mounted on, and the programs that mount and unmount it. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, openSync, realpathSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -69,6 +69,11 @@ export async function runMount(fd: number, words: string, mountPoint: string): P
 export async function runUmount(mountPoint: string, ...flags: string[]): Promise<string | undefined> {
   const { code, stderr } = await run('umount', ['-i', ...flags, '--', mountPoint], undefined);
   return code === 0 ? undefined : oneLine(stderr) || `umount(8) ended with ${code}`;
+}
+
+/** The process ends: breaks the connection, or threads that wait for the kernel would keep it from ending. */
+export function runUmountAtExit(mountPoint: string): void {
+  spawnSync('umount', ['-i', '-f', '-l', '--', mountPoint], { stdio: 'ignore' });
 }
 
 /** Lets the kernel read ahead as much as one request can carry. A wish: without it reading is correct and slower. */

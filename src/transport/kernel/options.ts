@@ -110,6 +110,16 @@ export function parseMountOptions(lists: readonly string[]): KernelMountOptions 
   return draft;
 }
 
+/**
+ * How long the kernel may remember what; and whether we check permissions because it does not. Then it must walk every
+ * path by asking: what one user has found, another may not be allowed to find.
+ */
+export function lifetimes(options: KernelMountOptions) {
+  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, defaultPermissions } = options;
+  if (defaultPermissions) return { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, checksPermissions: false };
+  return { attrTimeoutMs, entryTimeoutMs: 0, negativeTimeoutMs: 0, checksPermissions: true };
+}
+
 /** The option text for mount(8). */
 export function mountWords(options: KernelMountOptions): string {
   const words = ['fd=3', 'rootmode=40000', 'user_id=0', 'group_id=0'];

@@ -15,7 +15,7 @@ import { wasmModule } from '../../worker/wasm-modules.ts';
 import { DescriptorDevice } from './device.ts';
 import type { KernelReport, KernelWorkerData, KernelWorkerMessage } from './kernel-mount.ts';
 import { KernelServer, kernelRoom } from './kernel-server.ts';
-import { KEEP_CACHE, type KernelMountOptions } from './options.ts';
+import { KEEP_CACHE, type KernelMountOptions, lifetimes } from './options.ts';
 
 const MIB = 1 << 20;
 const WASM_PAGE = 65536;
@@ -127,9 +127,9 @@ function buildCore(
 }
 
 function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
-  const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, writebackCache } = options;
+  const { writebackCache } = options;
   const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
-  return { name: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, openFlags, writebackCache };
+  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
