@@ -5,7 +5,7 @@
 import { EAGAIN, EDEADLK, EINTR, ENOTCONN } from '../../src/wire/errno.ts';
 
 export const LAST = 23;
-export const PENDING = -1;
+const PENDING = -1;
 const [READ, WRITE, UNLOCK] = [0, 1, 2];
 
 export interface Ask {

@@ -9,7 +9,7 @@ export const READ = 0;
 export const WRITE = 1;
 export const UNLOCK = 2;
 /** 2^63 − 1 */
-export const TO_END = new Uint8Array([255, 255, 255, 255, 255, 255, 255, 127]);
+const TO_END = new Uint8Array([255, 255, 255, 255, 255, 255, 255, 127]);
 
 export interface LockOptions {
   readonly owner?: bigint;
