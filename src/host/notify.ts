@@ -102,6 +102,7 @@ export class Announcer {
 
   /** The session's window goes, with whatever was stored through it. Which files those are is not known exactly. */
   windowCloses(session: Session): void {
+    if (this.isIdle) return;
     this.#asking = session;
     for (const inode of session.host.store.inodes()) if (isMappedWritable(inode)) this.inode(inode, 0);
   }

@@ -275,9 +275,10 @@ export class Host {
 
   /** Ends the worker at once. What was written through the window and not synced is lost. */
   async terminate(): Promise<void> {
+    // While the host still answers: a child that this process starts flushes, at its exec, what is open on the mount.
+    for (const mount of this.#mounts) await mount.force();
     await this.#thread.terminate();
     this.#hostIsGone();
-    for (const mount of this.#mounts) await mount.ended;
   }
 
   /** Lets the process end although the host runs. */

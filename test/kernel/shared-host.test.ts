@@ -76,7 +76,14 @@ async function inGuest(host: Host, mount: KernelMountHandle, body: string): Prom
   return result;
 }
 
-describe.skipIf(skipReason !== undefined)(titled('a host that is mounted by the kernel, too'), () => {
+/**
+ * A host that is killed while its mount is in use can leave processes of this machine waiting in the kernel. Until the
+ * last such case is understood these tests run alone, by the command in docs/testing.md.
+ */
+const isWanted = process.env['VIRTIOFS_REQUIRE']?.includes('shared-mount') === true;
+const title = isWanted ? titled('a host that is mounted by the kernel, too') : 'a shared host [skipped: runs alone]';
+
+describe.skipIf(!isWanted || skipReason !== undefined)(title, () => {
   test('a guest creates, links, renames and removes: the mount shows it when the call returns', async () => {
     const host = await start();
     const mount = await mountOf(host);
