@@ -19,7 +19,7 @@ export {
   type KernelMountHandle,
 } from './worker/host.ts';
 export type { HostReport } from './worker/host-core.ts';
-export type { FileSystemSpec, HostOptions } from './worker/host-options.ts';
+export type { CacheMode, FileSystemSpec, HostOptions } from './worker/host-options.ts';
 export { createInline, type InlineHost, type InlineOptions } from './worker/inline.ts';
 export { type MountOptions, mount } from './worker/mount.ts';
 export type { AnyWorker } from './worker/threads.ts';

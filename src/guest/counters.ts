@@ -19,6 +19,9 @@ export class Counters {
   bytesWrittenDax = 0;
   bytesReadFuse = 0;
   bytesWrittenFuse = 0;
+  /** Through the guest's own page cache. */
+  bytesReadCached = 0;
+  bytesWrittenCached = 0;
 }
 
 export interface GuestStats {
@@ -42,6 +45,9 @@ export interface GuestStats {
     readonly writtenDax: number;
     readonly readFuse: number;
     readonly writtenFuse: number;
+    /** Of programs, out of the guest's own page cache; what filled it is in `readFuse`. */
+    readonly readCached: number;
+    readonly writtenCached: number;
   };
   readonly cached: { readonly inodes: number; readonly dentries: number };
 }

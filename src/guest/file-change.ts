@@ -20,7 +20,9 @@ export function truncateInode(mount: Mount, inode: Inode, size: number, file: Op
   if (mount.session.credentials.uid !== 0 && mount.session.has('FUSE_HANDLE_KILLPRIV_V2')) {
     change.valid |= FATTR_FLAGS.FATTR_KILL_SUIDGID;
   }
-  return mount.inodes.change(inode, file?.fhToSend);
+  const errno = mount.inodes.change(inode, file?.fhToSend);
+  if (errno === OK) mount.pages?.cut(inode, size);
+  return errno;
 }
 
 export function truncateFile(file: OpenFile, size: number): Errno {
@@ -28,8 +30,11 @@ export function truncateFile(file: OpenFile, size: number): Errno {
 }
 
 export function fsyncFile(file: OpenFile, dataOnly: boolean): Errno {
-  const opcode = file.inode.isDirectory ? OPS.FSYNCDIR.code : OPS.FSYNC.code;
-  return file.mount.files.fsync(opcode, file.inode.nodeid, file.fh, dataOnly);
+  const { inode, mount } = file;
+  const opcode = inode.isDirectory ? OPS.FSYNCDIR.code : OPS.FSYNC.code;
+  const lost = mount.pages?.flush(inode) ?? OK;
+  const errno = mount.files.fsync(opcode, inode.nodeid, file.fh, dataOnly);
+  return lost !== OK ? lost : errno;
 }
 
 export function fallocateFile(file: OpenFile, mode: number, pos: number, size: number): Errno {
@@ -37,8 +42,11 @@ export function fallocateFile(file: OpenFile, mode: number, pos: number, size: n
   if ((mode & ~FALLOC_KNOWN) !== 0) return EOPNOTSUPP;
   const isPunch = (mode & FALLOC_FL_PUNCH_HOLE) !== 0;
   if (isPunch && (mode & FALLOC_FL_KEEP_SIZE) === 0) return EOPNOTSUPP;
+  const { pages } = file.mount;
+  pages?.write(file.inode);
   const errno = file.mount.files.fallocate(file.inode.nodeid, file.fh, mode, pos, size);
   if (errno !== OK) return errno;
+  pages?.invalidate(file.inode, pos, size);
   if ((mode & FALLOC_FL_KEEP_SIZE) === 0) file.mount.inodes.grow(file.inode, pos + size);
   else file.mount.inodes.expire(file.inode);
   return OK;
@@ -49,10 +57,13 @@ export function copyRange(from: OpenFile, pos: number, to: OpenFile, toPos: numb
   if (to.isAppend || !from.mayRead || !to.mayWrite) return -EINVAL;
   const isSame = from.inode === to.inode;
   if (isSame && pos < toPos + size && toPos < pos + size) return -EINVAL;
-  const { files, inodes } = from.mount;
+  const { files, inodes, pages } = from.mount;
+  pages?.write(from.inode);
+  pages?.write(to.inode);
   const n = files.copyFileRange(from.inode.nodeid, from.fh, pos, to.inode.nodeid, to.fh, toPos, size);
   if (n === -ENOSYS || n === -EOPNOTSUPP || n === -EXDEV) return copyByHand(from, pos, to, toPos, size);
   if (n > 0) inodes.grow(to.inode, toPos + n);
+  if (n > 0) pages?.invalidate(to.inode, toPos, n);
   return n;
 }
 

@@ -1,4 +1,4 @@
-/** Reading an open file: through the window if the inode is a DAX inode, else by READ requests. */
+/** Reading an open file: through the window if the inode is a DAX inode, else from the page cache or by READ. */
 import { EIO, type Errno, OK } from '../wire/errno.ts';
 import { isRefusal } from './dax-inode.ts';
 import type { OpenFile } from './file.ts';
@@ -7,9 +7,18 @@ import type { OpenFile } from './file.ts';
 export function readFileData(file: OpenFile, into: Uint8Array, at: number, size: number, pos: number): number {
   const { dax } = file.mount;
   if (size === 0) return 0;
-  if (dax === undefined || !file.inode.isDax) return readFuse(file, into, at, size, pos);
+  if (dax === undefined || !file.inode.isDax) return readPages(file, into, at, size, pos);
   const n = dax.read(file.inode, pos, into, at, size);
   return isRefusal(n) ? readFuse(file, into, at, size, pos) : n;
+}
+
+function readPages(file: OpenFile, into: Uint8Array, at: number, size: number, pos: number): number {
+  const { pages } = file.mount;
+  if (pages === undefined) return readFuse(file, into, at, size, pos);
+  if (file.usesPages) return pages.read(file, into, at, size, pos);
+  // Another handle may have left something in the cache.
+  pages.write(file.inode);
+  return readFuse(file, into, at, size, pos);
 }
 
 function readFuse(file: OpenFile, into: Uint8Array, at: number, size: number, pos: number): number {

@@ -19,7 +19,7 @@ export function writeFileData(file: OpenFile, from: Uint8Array, at: number, size
 
 function writeData(file: OpenFile, from: Uint8Array, at: number, size: number, pos: number): number {
   const { dax } = file.mount;
-  if (dax === undefined || !mayUseWindow(file, pos + size)) return writeFuse(file, from, at, size, pos);
+  if (dax === undefined || !mayUseWindow(file, pos + size)) return writePages(file, from, at, size, pos);
   const n = dax.write(file.inode, pos, from, at, size);
   // A store through the window is a change of the file all the same: mtime must be asked for again.
   if (n > 0) file.mount.inodes.expire(file.inode);
@@ -30,10 +30,29 @@ function writeData(file: OpenFile, from: Uint8Array, at: number, size: number, p
 }
 
 function mayUseWindow(file: OpenFile, end: number): boolean {
-  const { inode, mount } = file;
-  if (!inode.isDax || file.isAppend || end > inode.size) return false;
-  // The host clears these bits on a WRITE by anybody but root; a store through the window it does not see.
+  const { inode } = file;
+  return inode.isDax && !file.isAppend && end <= inode.size && keepsMode(file);
+}
+
+/** The host clears set-id bits on a WRITE by anybody but root; a store that it does not see clears nothing. */
+function keepsMode({ inode, mount }: OpenFile): boolean {
   return mount.session.credentials.uid === 0 || (inode.mode & (S_ISUID | S_ISGID)) === 0;
+}
+
+/** With a page cache: into it, if writes are gathered; else to the host first, whose pages here then follow. */
+function writePages(file: OpenFile, from: Uint8Array, at: number, size: number, pos: number): number {
+  const { inode, mount } = file;
+  const { pages } = mount;
+  if (pages === undefined || inode.isDax) return writeFuse(file, from, at, size, pos);
+  const mayGather = pages.isWriteback && file.usesPages && !file.isAppend && keepsMode(file);
+  if (mayGather && mount.session.has('FUSE_WRITEBACK_CACHE') && pages.writeBack(file, from, at, size, pos)) return size;
+  pages.write(inode);
+  const oldSize = inode.size;
+  const n = writeFuse(file, from, at, size, pos);
+  // Where an append went, the host alone knows: somewhere behind the end that we knew.
+  if (file.isAppend) pages.invalidate(inode, Math.min(oldSize, pos));
+  else if (n > 0) pages.wroteThrough(inode, from, at, n, pos);
+  return n;
 }
 
 function writeFuse(file: OpenFile, from: Uint8Array, at: number, size: number, pos: number): number {

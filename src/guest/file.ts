@@ -17,6 +17,7 @@ import { writeFileData } from './file-write.ts';
 import type { Inode } from './inode.ts';
 import type { Mapping } from './mapping.ts';
 import type { Mount } from './mount.ts';
+import { Readahead } from './page-cache.ts';
 
 /** What the fh is when the host does not want to hear about opens. */
 export const NO_FH = 0 as Fh;
@@ -33,6 +34,7 @@ export class OpenFile {
   readonly mappings = new Set<Mapping>();
   /** Whether it may have a flock lock, which RELEASE then ends. */
   hasFlock = false;
+  readonly readahead = new Readahead();
   #lockOwner = 0;
   #pos = 0;
   /** The last append left the position at the end of the file, wherever that is. */
@@ -62,6 +64,11 @@ export class OpenFile {
   }
   get isAppend(): boolean {
     return (this.flags & O_APPEND) !== 0;
+  }
+
+  /** Whether its data may stay in this guest's page cache. */
+  get usesPages(): boolean {
+    return this.mount.pages !== undefined && (this.#openFlags & FOPEN_FLAGS.FOPEN_DIRECT_IO) === 0;
   }
 
   /** Reads at the position and moves it. */
@@ -153,13 +160,17 @@ export class OpenFile {
   #flush(): Errno {
     const hasLocks = this.mount.locks.locked.delete(this.inode);
     const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);
-    return isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh) : OK;
+    const lost = this.mayWrite ? (this.mount.pages?.flush(this.inode) ?? OK) : OK;
+    const errno = isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh) : OK;
+    return lost !== OK ? lost : errno;
   }
 
   #release(): void {
     const { mount, inode } = this;
     const opcode = inode.isDirectory ? OPS.RELEASEDIR.code : OPS.RELEASE.code;
     mount.openFiles.delete(this);
+    // Stores through a mapping that outlived the close: the handle that writes them goes now.
+    mount.pages?.write(inode);
     if (this.#hasHandle) {
       mount.files.release(opcode, inode.nodeid, this.fh, this.flags, this.hasFlock ? this.#lockOwner : 0);
     }
@@ -183,6 +194,7 @@ export class OpenFile {
 
   #seekData(offset: number, whence: number): number {
     if (offset < 0) return -ENXIO;
+    this.mount.pages?.write(this.inode);
     const found = this.mount.files.lseek(this.inode.nodeid, this.fh, offset, whence);
     if (found !== -ENOSYS) return found;
     const errno = this.refresh();

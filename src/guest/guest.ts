@@ -232,7 +232,7 @@ export class Guest {
 
   /** syncfs(2): everything anybody wrote is on the host's storage afterwards. */
   sync(): void {
-    this.#check(this.mount.files.syncfs(), 'sync', '/');
+    this.#check(this.mount.sync(), 'sync', '/');
   }
 
   /** What this guest has done so far. */
@@ -255,6 +255,8 @@ export class Guest {
         writtenDax: c.bytesWrittenDax,
         readFuse: c.bytesReadFuse,
         writtenFuse: c.bytesWrittenFuse,
+        readCached: c.bytesReadCached,
+        writtenCached: c.bytesWrittenCached,
       },
       cached: { inodes: inodes.count, dentries: dentries.count },
     };

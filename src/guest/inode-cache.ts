@@ -23,6 +23,15 @@ export interface EvictionHook {
   evict(inode: Inode): void;
 }
 
+/** The file data that this guest keeps to itself. */
+export interface PageHook {
+  hasDirty(inode: Inode): boolean;
+  /** Writes what is dirty to the host; an error is kept. */
+  write(inode: Inode): void;
+  invalidate(inode: Inode): void;
+  forget(inode: Inode): void;
+}
+
 export class InodeCache {
   readonly root: Inode;
   /** Grows with every change of attributes; take it before a request whose reply brings some. */
@@ -34,6 +43,7 @@ export class InodeCache {
   readonly #dax: DaxMode;
   readonly #inodes = new Map<NodeId, Inode>();
   #hook: EvictionHook | undefined;
+  #pages: PageHook | undefined;
 
   constructor(session: Session, attrs: AttrRequests, forgets: Forgets, clock: Clock, dax: DaxMode) {
     this.#session = session;
@@ -53,6 +63,10 @@ export class InodeCache {
   /** Sets who unmaps an inode's ranges. */
   onEvict(hook: EvictionHook): void {
     this.#hook = hook;
+  }
+
+  onPages(hook: PageHook): void {
+    this.#pages = hook;
   }
 
   get(nodeid: NodeId): Inode | undefined {
@@ -89,8 +103,9 @@ export class InodeCache {
     return this.fetch(inode, fh);
   }
 
-  /** Asks the host for the attributes. */
+  /** Asks the host for the attributes. What only we know of the file goes there first; its error waits for fsync. */
   fetch(inode: Inode, fh?: Fh): Errno {
+    this.#pages?.write(inode);
     const { version } = this;
     const errno = this.#attrs.getattr(inode.nodeid, fh);
     return errno === OK ? this.#takeAttrOut(inode, version) : errno;
@@ -98,6 +113,7 @@ export class InodeCache {
 
   /** Sends `attrs.change` and takes over the attributes in the reply. */
   change(inode: Inode, fh?: Fh): Errno {
+    this.#pages?.write(inode);
     const { version } = this;
     const errno = this.#attrs.setattr(inode.nodeid, fh);
     return errno === OK ? this.#takeAttrOut(inode, version) : errno;
@@ -179,9 +195,22 @@ export class InodeCache {
 
   #apply(inode: Inode, fields: AttrFields, at: number, expiresMs: number, version: number): void {
     if (inode.attrVersion > version) return;
+    const { size, mtime, mtimensec } = inode;
     inode.setAttr(fields, this.#session.channel.view, at);
+    if (this.#pages !== undefined && inode.isRegular) this.#applyToPages(inode, size, mtime, mtimensec);
     inode.attrVersion = ++this.version;
     inode.attrExpiresMs = expiresMs;
+  }
+
+  /**
+   * SPEC: fuse_change_attributes, FUSE_AUTO_INVAL_DATA: another size or mtime than we knew says that the data may be
+   * another too. With dirty pages the size is ours.
+   */
+  #applyToPages(inode: Inode, size: number, mtime: number, mtimensec: number): void {
+    if (this.#pages?.hasDirty(inode)) inode.size = Math.max(inode.size, size);
+    else if (inode.size !== size || inode.mtime !== mtime || inode.mtimensec !== mtimensec) {
+      this.#pages?.invalidate(inode);
+    }
   }
 
   #expiry(seconds: typeof AttrOut.attr_valid, nanoseconds: typeof AttrOut.attr_valid_nsec, at: number): number {
@@ -210,6 +239,7 @@ export class InodeCache {
     if (inode.state === 'live') this.#inodes.delete(inode.nodeid);
     // ORDER: the ranges are unmapped before the host hears that we do not know the inode any more.
     this.#hook?.evict(inode);
+    this.#pages?.forget(inode);
     inode.enter('forgotten');
     this.#forgets.add(inode.nodeid, inode.nlookup);
     // A file without a name lives on the host only for us: do not keep its space waiting for a batch.

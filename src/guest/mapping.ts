@@ -1,6 +1,7 @@
 /**
  * A file mapped into a program: mmap(2) with MAP_SHARED over the DAX window. Loads and stores go to the pages that the
- * host and all other guests use; nothing is copied but the bytes asked for.
+ * host and all other guests use; nothing is copied but the bytes asked for. Without a window it shows this guest's own
+ * page cache, if there is one (page-window.ts).
  *
  * A mapping holds its file, not its ranges: they are found, or mapped, at each access (a fault), so a file larger than
  * the window can be mapped as a whole. Only a view pins its ranges until it is released.
@@ -9,12 +10,12 @@
  * the bytes are zeros, and stores there are lost, as everywhere.
  */
 import { EACCES, EFAULT, EINVAL, ENODEV, type Errno, OK } from '../wire/errno.ts';
-import type { Dax } from './dax-inode.ts';
 import { RANGE_SIZE } from './dax-ranges.ts';
 import { BusError, FsError } from './errors.ts';
 import type { OpenFile } from './file.ts';
 import { fsyncFile } from './file-change.ts';
-import { MappedView } from './mapped-view.ts';
+import { type MappedPages, MappedView } from './mapped-view.ts';
+import { PageWindow } from './page-window.ts';
 
 export interface MmapOptions {
   /** A multiple of 4096; default 0. */
@@ -33,7 +34,7 @@ export class Mapping {
   readonly length: number;
   readonly writable: boolean;
   readonly #file: OpenFile;
-  readonly #dax: Dax;
+  readonly #pages: MappedPages;
   /** Position in the file of offset 0. */
   readonly #start: number;
   readonly #views = new Set<MappedView>();
@@ -42,9 +43,9 @@ export class Mapping {
   #isMapped = true;
 
   /** Called by `mmapFile`, which has checked everything. */
-  constructor(file: OpenFile, dax: Dax, start: number, length: number, writable: boolean) {
+  constructor(file: OpenFile, pages: MappedPages, start: number, length: number, writable: boolean) {
     this.#file = file;
-    this.#dax = dax;
+    this.#pages = pages;
     this.#start = start;
     this.length = length;
     this.writable = writable;
@@ -59,7 +60,7 @@ export class Mapping {
       const at = offset + done;
       const count = Math.min(size - done, this.#restOfRange(at));
       const index = this.#fault(at, false);
-      const n = this.#dax.window.read(index, this.#rangeOffset(at), into, done, count);
+      const n = this.#pages.window.read(index, this.#rangeOffset(at), into, done, count);
       this.#leave(index, at, n);
       done += n;
     }
@@ -72,7 +73,7 @@ export class Mapping {
       const at = offset + done;
       const count = Math.min(size - done, this.#restOfRange(at));
       const index = this.#fault(at, true);
-      const n = this.#dax.window.write(index, this.#rangeOffset(at), from, done, count);
+      const n = this.#pages.window.write(index, this.#rangeOffset(at), from, done, count);
       this.#leave(index, at, n);
       done += n;
     }
@@ -101,8 +102,8 @@ export class Mapping {
     }
     this.#check(offset, 8, false);
     const index = this.#fault(offset, false);
-    const value = this.#dax.window.loadFloat64(index, this.#rangeOffset(offset));
-    this.#leave(index, offset, this.#dax.window.status);
+    const value = this.#pages.window.loadFloat64(index, this.#rangeOffset(offset));
+    this.#leave(index, offset, this.#pages.window.status);
     return value;
   }
 
@@ -132,29 +133,29 @@ export class Mapping {
     }
     this.#check(offset, 8, true);
     const index = this.#fault(offset, true);
-    this.#leave(index, offset, this.#dax.window.storeFloat64(index, this.#rangeOffset(offset), value));
+    this.#leave(index, offset, this.#pages.window.storeFloat64(index, this.#rangeOffset(offset), value));
   }
 
   /** Atomic across all guests; the offset must be a multiple of 4. Returns the old value, unsigned. */
   compareExchange32(offset: number, expected: number, value: number): number {
     const index = this.#atomic(offset);
-    const old = this.#dax.window.compareExchange32(index, this.#rangeOffset(offset), expected, value);
-    this.#leave(index, offset, this.#dax.window.status);
+    const old = this.#pages.window.compareExchange32(index, this.#rangeOffset(offset), expected, value);
+    this.#leave(index, offset, this.#pages.window.status);
     return old;
   }
 
   /** Atomic across all guests; the offset must be a multiple of 4. Returns the old value, unsigned. */
   add32(offset: number, value: number): number {
     const index = this.#atomic(offset);
-    const old = this.#dax.window.add32(index, this.#rangeOffset(offset), value);
-    this.#leave(index, offset, this.#dax.window.status);
+    const old = this.#pages.window.add32(index, this.#rangeOffset(offset), value);
+    this.#leave(index, offset, this.#pages.window.status);
     return old;
   }
 
   /** Shows [offset, offset + length) in place, pinned until the view is released. */
   view(offset: number, length: number, writable = this.writable): MappedView {
     this.#check(offset, length, writable);
-    const view = new MappedView(this.#dax, writable, (released) => this.#views.delete(released));
+    const view = new MappedView(this.#pages, writable, (released) => this.#views.delete(released));
     this.#views.add(view);
     for (let done = 0; done < length; ) {
       const at = offset + done;
@@ -181,6 +182,7 @@ export class Mapping {
   unmap(): void {
     if (!this.#isMapped) return;
     for (const view of [...this.#views]) view.release();
+    this.#pages.close?.();
     this.#isMapped = false;
     const { mount, inode } = this.#file;
     this.#file.removeMapping(this);
@@ -195,8 +197,8 @@ export class Mapping {
     if (offset % width !== 0) return this.#loadUnaligned(offset, width);
     this.#check(offset, width, false);
     const index = this.#fault(offset, false);
-    const value = this.#dax.window.load(index, this.#rangeOffset(offset), width);
-    this.#leave(index, offset, this.#dax.window.status);
+    const value = this.#pages.window.load(index, this.#rangeOffset(offset), width);
+    this.#leave(index, offset, this.#pages.window.status);
     return value;
   }
 
@@ -214,7 +216,7 @@ export class Mapping {
     }
     this.#check(offset, width, true);
     const index = this.#fault(offset, true);
-    this.#leave(index, offset, this.#dax.window.store(index, this.#rangeOffset(offset), width, value));
+    this.#leave(index, offset, this.#pages.window.store(index, this.#rangeOffset(offset), width, value));
   }
 
   #atomic(offset: number): number {
@@ -226,9 +228,9 @@ export class Mapping {
   #pin(view: MappedView, offset: number, size: number, writable: boolean): Errno {
     const index = this.#begin(offset, writable);
     if (index < 0) return -index as Errno;
-    const failed = this.#dax.window.pin(index, this.#rangeOffset(offset), size, writable, view.runs);
+    const failed = this.#pages.window.pin(index, this.#rangeOffset(offset), size, writable, view.runs);
     if (failed < 0) {
-      this.#dax.end(index);
+      this.#pages.end(index);
       return -failed as Errno;
     }
     view.add(index, this.#rangeOffset(offset), size);
@@ -245,11 +247,11 @@ export class Mapping {
   #begin(offset: number, write: boolean): number {
     const pos = this.#start + offset;
     if (!this.#isInside(pos)) return -EFAULT;
-    return this.#dax.begin(this.#file.inode, Math.floor(pos / RANGE_SIZE), write);
+    return this.#pages.begin(this.#file.inode, Math.floor(pos / RANGE_SIZE), write);
   }
 
   #leave(index: number, offset: number, outcome: number): void {
-    this.#dax.end(index);
+    this.#pages.end(index);
     if (outcome >= 0) return;
     if (outcome !== -EFAULT) throw new FsError(-outcome, 'mmap');
     this.#file.mount.inodes.expire(this.#file.inode);
@@ -288,18 +290,24 @@ export class Mapping {
 
 /** mmap(2): a Mapping or an Errno. */
 export function mmapFile(file: OpenFile, options: MmapOptions): Mapping | Errno {
-  const { dax } = file.mount;
   const start = Number(options.offset ?? 0);
   const writable = options.writable === true;
   if (!Number.isSafeInteger(start) || start < 0 || start % PAGE_SIZE !== 0) return EINVAL;
   if (!file.mayRead || (writable && !file.mayWrite)) return EACCES;
   // SPEC: a shared mapping without DAX and without a page cache is ENODEV, as with cache=none on Linux.
-  if (dax === undefined || !file.inode.isDax || options.shared === false) return ENODEV;
+  const pages = pagesOf(file);
+  if (pages === undefined || options.shared === false) return ENODEV;
   const errno = file.refresh();
   if (errno !== OK) return errno;
   const length = options.length ?? Math.max(0, file.inode.size - start);
   if (!Number.isSafeInteger(length) || length <= 0) return EINVAL;
-  const mapping = new Mapping(file, dax, start, length, writable);
+  const mapping = new Mapping(file, pages, start, length, writable);
   file.mappings.add(mapping);
   return mapping;
+}
+
+function pagesOf(file: OpenFile): MappedPages | undefined {
+  const { dax, pages } = file.mount;
+  if (file.inode.isDax) return dax;
+  return pages !== undefined && file.usesPages ? new PageWindow(file, pages) : undefined;
 }

@@ -1,6 +1,7 @@
 /**
  * One mount: the parts that every system call needs, put together once. It throws only when mounting is impossible.
  */
+import { type Errno, OK } from '../wire/errno.ts';
 import type { Channel } from './channel.ts';
 import { Counters } from './counters.ts';
 import type { Credentials } from './credentials.ts';
@@ -11,6 +12,7 @@ import { Forgets } from './forget.ts';
 import { InodeCache } from './inode-cache.ts';
 import { Namei } from './namei.ts';
 import { type MountOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { PageCache } from './page-cache.ts';
 import { AttrRequests } from './request-attrs.ts';
 import { DaxRequests } from './request-dax.ts';
 import { FileRequests } from './request-files.ts';
@@ -34,6 +36,8 @@ export class Mount {
   readonly namei: Namei;
   /** Undefined: nothing goes through a window. */
   readonly dax: Dax | undefined;
+  /** Undefined: data that does not go through a window is not kept. */
+  readonly pages: PageCache | undefined;
   readonly openFiles = new Set<OpenFile>();
 
   /** `window` counts only if the channel has one; a window of no range is none. */
@@ -43,7 +47,8 @@ export class Mount {
     const { clock, dax, maxInodes } = this.options;
     this.channel = channel;
     const daxPerInode = dax === 'inode' && usable !== undefined;
-    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode };
+    const { writeback, pageCacheSize } = this.options;
+    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode, writeback };
     this.session = new Session(channel, this.options satisfies Credentials, this.counters, wire);
     this.names = new NameRequests(this.session);
     this.attrs = new AttrRequests(this.session);
@@ -58,13 +63,27 @@ export class Mount {
       this.dax = new Dax(usable, channel, requests, this.inodes, this.counters);
       this.inodes.onEvict(this.dax);
     }
+    if (pageCacheSize > 0) {
+      const { session, files, inodes, counters } = this;
+      this.pages = new PageCache(pageCacheSize, writeback, session, files, inodes, counters, clock);
+      this.inodes.onPages(this.pages);
+    }
   }
 
   /** Forgets everything that is not in use, and tells the host. */
   dropCaches(): void {
+    this.pages?.flushAll();
+    this.pages?.dropAll();
     this.dentries.dropAll();
     this.forgets.flush();
     this.session.drain();
+  }
+
+  /** syncfs(2) */
+  sync(): Errno {
+    const errno = this.pages?.flushAll() ?? OK;
+    const synced = this.files.syncfs();
+    return errno !== OK ? errno : synced;
   }
 
   /** Closes what is open, gives every lookup back, ends the session and the device. */
@@ -86,5 +105,6 @@ export class Mount {
     this.inodes.checkInvariants();
     this.dentries.checkInvariants();
     this.dax?.checkInvariants();
+    this.pages?.checkInvariants();
   }
 }

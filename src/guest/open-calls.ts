@@ -15,7 +15,7 @@ import {
   ESTALE,
   OK,
 } from '../wire/errno.ts';
-import { OPEN_IN_FLAGS } from '../wire/flags.ts';
+import { FOPEN_FLAGS, OPEN_IN_FLAGS } from '../wire/flags.ts';
 import { OpenOut } from '../wire/fuse.ts';
 import { type Fh, NAME_MAX } from '../wire/ids.ts';
 import * as m from '../wire/mode.ts';
@@ -109,6 +109,7 @@ function openInode(mount: Mount, inode: Inode, flags: number): OpenFile | Errno 
   if (typeof file === 'number' || !isTruncating) return file;
   if (isAtomic && file.fhToSend !== undefined) {
     inode.size = 0;
+    mount.pages?.cut(inode, 0);
     mount.inodes.grow(inode, 0);
     return file;
   }
@@ -140,6 +141,8 @@ function openHandle(mount: Mount, inode: Inode, flags: number, sent: number): Op
   if (errno === ENOSYS) return new OpenFile(mount, inode, NO_FH, flags, 0, false);
   if (errno !== OK) return errno;
   const openFlags = OpenOut.open_flags.get(channel.view, channel.reply);
+  // SPEC: fuse_finish_open: close-to-open, unless the host promises more.
+  if ((openFlags & FOPEN_FLAGS.FOPEN_KEEP_CACHE) === 0) mount.pages?.invalidate(inode);
   return new OpenFile(mount, inode, readFh(mount, channel.reply), flags, openFlags, true);
 }
 

@@ -18,6 +18,13 @@ export interface MountOptions {
   readonly umask?: number;
   /** Names the guest keeps in its cache, and with them their inodes; default 8,192, at least 16. */
   readonly maxInodes?: number;
+  /**
+   * Bytes of file data that this guest keeps to itself, of files that it does not read through a window and for which
+   * the host allows it; default 0. Another guest's stores through a window are not seen in it.
+   */
+  readonly pageCacheSize?: number;
+  /** Gathers writes in the page cache. Default false: they go to the host at once. */
+  readonly writeback?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -28,12 +35,17 @@ export interface ResolvedOptions {
   readonly pid: number;
   readonly umask: number;
   readonly maxInodes: number;
+  readonly pageCacheSize: number;
+  readonly writeback: boolean;
 }
 
 const DEFAULT_UMASK = 0o022;
 const DEFAULT_MAX_INODES = 8192;
 /** A path walk keeps what it has just looked up, so the cache cannot be arbitrarily small. */
 const MIN_MAX_INODES = 16;
+/** Room for what one request reads ahead, twice. */
+const MIN_PAGE_CACHE = 64 * 4096;
+const MAX_PAGE_CACHE = 2 ** 32;
 
 /** Checks the options and fills in defaults. Throws TypeError or RangeError with the option's name. */
 export function resolveOptions(options: MountOptions, hasWindow: boolean): ResolvedOptions {
@@ -46,7 +58,14 @@ export function resolveOptions(options: MountOptions, hasWindow: boolean): Resol
     pid: integer('pid', options.pid ?? 1, 0, 0xffff_ffff),
     umask: integer('umask', options.umask ?? DEFAULT_UMASK, 0, 0o777),
     maxInodes: integer('maxInodes', options.maxInodes ?? DEFAULT_MAX_INODES, MIN_MAX_INODES, 2 ** 31),
+    ...pageCache(options.pageCacheSize ?? 0, options.writeback ?? false),
   };
+}
+
+function pageCache(pageCacheSize: number, writeback: boolean): { pageCacheSize: number; writeback: boolean } {
+  if (pageCacheSize !== 0) integer('pageCacheSize', pageCacheSize, MIN_PAGE_CACHE, MAX_PAGE_CACHE);
+  else if (writeback) throw new TypeError('mount option "writeback" needs a "pageCacheSize"');
+  return { pageCacheSize, writeback };
 }
 
 function daxMode(mode: DaxMode | undefined, hasWindow: boolean): DaxMode {

@@ -59,8 +59,8 @@ export class FileRequests {
     return this.#session.call();
   }
 
-  /** Writes `size` bytes from `address`. The count is in fuse_write_out. */
-  write(nodeid: NodeId, fh: Fh, pos: number, size: number, address: number, flags: number): Errno {
+  /** Writes `size` bytes from `address`; the count is `written`. `fromCache`: dirty pages, at their own place. */
+  write(nodeid: NodeId, fh: Fh, pos: number, size: number, address: number, flags: number, fromCache = false): Errno {
     const session = this.#session;
     const { view, request } = session.channel;
     const at = session.begin(OPS.WRITE.code, nodeid, WRITE_IN_SIZE, WRITE_OUT_SIZE);
@@ -68,7 +68,8 @@ export class FileRequests {
     fuse.WriteIn.offset.set(view, at, pos);
     fuse.WriteIn.size.set(view, at, size);
     fuse.WriteIn.flags.set(view, at, flags);
-    const kills = session.credentials.uid !== 0 && session.has('FUSE_HANDLE_KILLPRIV_V2');
+    const kills = !fromCache && session.credentials.uid !== 0 && session.has('FUSE_HANDLE_KILLPRIV_V2');
+    if (fromCache) fuse.WriteIn.write_flags.set(view, at, WRITE_FLAGS.FUSE_WRITE_CACHE);
     if (kills) fuse.WriteIn.write_flags.set(view, at, WRITE_FLAGS.FUSE_WRITE_KILL_SUIDGID);
     request.dataIn = address;
     request.dataInSize = size;

@@ -58,6 +58,8 @@ export interface SessionOptions {
   readonly hasWindow: boolean;
   /** Offers HAS_INODE_DAX. */
   readonly daxPerInode: boolean;
+  /** Offers WRITEBACK_CACHE. */
+  readonly writeback?: boolean;
 }
 
 export class Session {
@@ -199,6 +201,7 @@ export class Session {
     const offered = [...INIT_OFFERED];
     if (this.#options.hasWindow) offered.push('FUSE_MAP_ALIGNMENT');
     if (this.#options.daxPerInode) offered.push('FUSE_HAS_INODE_DAX');
+    if (this.#options.writeback === true) offered.push('FUSE_WRITEBACK_CACHE');
     return offered;
   }
 

@@ -160,6 +160,8 @@ export class HostCore {
         entryTimeoutMs: settings.entryTimeoutMs,
         negativeTimeoutMs: settings.negativeTimeoutMs,
         maxWrite: map.dataSize,
+        openFlags: settings.openFlags ?? 0,
+        writebackCache: true,
       });
     const { grace } = this.pageCache;
     // Before another guest can pin anything through the same slot.

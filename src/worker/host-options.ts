@@ -1,4 +1,5 @@
 /** What a host can be told, with defaults, and the clear errors for what it cannot. */
+import { FOPEN_FLAGS } from '../wire/flags.ts';
 import type { MemoryOptions } from './memory-map.ts';
 
 const MIB = 1 << 20;
@@ -12,7 +13,16 @@ export interface HostSettings {
   readonly entryTimeoutMs: number;
   readonly negativeTimeoutMs: number;
   readonly writeBackMs: number;
+  /** FOPEN_* bits of every OPEN reply to a guest. */
+  readonly openFlags?: number;
 }
+
+/**
+ * What guests with a page cache of their own (`pageCacheSize`) may keep of files that they do not read through a
+ * window, as virtiofsd's `--cache`: `none`: nothing (FOPEN_DIRECT_IO); `auto`: from open to close; `always`: for as
+ * long as they like (FOPEN_KEEP_CACHE). The timeouts follow it: 0, 1 second, 1 day.
+ */
+export type CacheMode = 'none' | 'auto' | 'always';
 
 /** A file system by name: what SPEC means on the command line. */
 export type FileSystemSpec =
@@ -26,7 +36,9 @@ export interface HostOptions extends Partial<MemoryOptions> {
   readonly fs?: string | FileSystemSpec;
   /** The device's tag, up to 36 bytes. Default: `virtiofs`. */
   readonly tag?: string;
-  /** How long guests may believe names and attributes without asking, in milliseconds. Default: 1000. */
+  /** Default: `auto`. */
+  readonly cache?: CacheMode;
+  /** How long guests may believe names and attributes without asking, in milliseconds. Default: as `cache` says. */
   readonly attrTimeoutMs?: number;
   readonly entryTimeoutMs?: number;
   /** The same for names that do not exist. Default: 0. */
@@ -44,6 +56,13 @@ const DEFAULTS: MemoryOptions = {
   dataSize: 256 * 1024,
 };
 
+const DAY_MS = 86_400_000;
+const CACHE_MODES: Readonly<Record<string, { readonly openFlags: number; readonly timeoutMs: number }>> = {
+  none: { openFlags: FOPEN_FLAGS.FOPEN_DIRECT_IO, timeoutMs: 0 },
+  auto: { openFlags: 0, timeoutMs: 1000 },
+  always: { openFlags: FOPEN_FLAGS.FOPEN_KEEP_CACHE, timeoutMs: DAY_MS },
+};
+
 /** Where a kernel could mount us. Their memory is not used before they are. */
 const KERNEL_MOUNTS = 2;
 
@@ -57,13 +76,16 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
   const tagSize = new TextEncoder().encode(tag).length;
   if (tagSize < 1 || tagSize > 36 || tag.includes('\n'))
     throw new RangeError('tag must have 1 to 36 bytes on one line');
+  const cache = CACHE_MODES[options.cache ?? 'auto'];
+  if (cache === undefined) throw new TypeError(`cache must be none, auto or always, not ${String(options.cache)}`);
   const settings: HostSettings = {
     fs: spec,
     tag,
-    attrTimeoutMs: timeout('attrTimeoutMs', options.attrTimeoutMs, 1000),
-    entryTimeoutMs: timeout('entryTimeoutMs', options.entryTimeoutMs, 1000),
+    attrTimeoutMs: timeout('attrTimeoutMs', options.attrTimeoutMs, cache.timeoutMs),
+    entryTimeoutMs: timeout('entryTimeoutMs', options.entryTimeoutMs, cache.timeoutMs),
     negativeTimeoutMs: timeout('negativeTimeoutMs', options.negativeTimeoutMs, 0),
     writeBackMs: timeout('writeBackMs', options.writeBackMs, 1000),
+    openFlags: cache.openFlags,
   };
   const memory: MemoryOptions = {
     cacheSize: options.cacheSize ?? DEFAULTS.cacheSize,

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { Guest } from '../../src/guest/guest.ts';
+import type { MountOptions } from '../../src/guest/options.ts';
 import { boot, codeOf } from './world.ts';
 
 const STEPS = 600;
@@ -28,10 +29,10 @@ class Model {
   }
 }
 
-function run(seed: number, ranges: number): void {
+function run(seed: number, ranges: number, mount: Partial<MountOptions> = {}): void {
   const rng = new Prng(seed);
-  const session = { attrTimeoutMs: 0, entryTimeoutMs: 0, negativeTimeoutMs: 0 };
-  const world = boot({ ranges, guests: 2, frames: 12_000, session, mount: { maxInodes: 16 } });
+  const session = { attrTimeoutMs: 0, entryTimeoutMs: 0, negativeTimeoutMs: 0, writebackCache: true };
+  const world = boot({ ranges, guests: 2, frames: 12_000, session, mount: { maxInodes: 16, ...mount } });
   const model = new Model();
   world.guest.mkdir('/d');
   for (let i = 0; i < STEPS; i++) {
@@ -116,9 +117,13 @@ function rename(guest: Guest, model: Model, from: string, to: string): void {
   model.files.set(to, content);
 }
 
+function mayMap({ mount }: Guest): boolean {
+  return mount.dax !== undefined || mount.pages !== undefined;
+}
+
 function mapped(rng: Prng, guest: Guest, model: Model, name: string, data: Uint8Array): void {
   const content = model.files.get(name);
-  if (guest.mount.dax === undefined || content === undefined || content.length === 0) return;
+  if (!mayMap(guest) || content === undefined || content.length === 0) return;
   const file = guest.open(name, 'r+');
   const mapping = file.mmap({ writable: true });
   file.close();
@@ -170,4 +175,14 @@ const base = Number(process.env['SEED'] ?? 1);
 
 test.each([0, 1, 2, 3, 4, 5].map((i) => base + i))('seed %i (replay with SEED=…)', (seed) => {
   run(seed, seed % 4);
+});
+
+const PAGE_CACHE = 100 * 4096;
+
+test.each([
+  [base, false],
+  [base + 1, true],
+  [base + 2, true],
+])('seed %i with a small page cache, writes gathered: %s', (seed, writeback) => {
+  run(seed, 0, { pageCacheSize: PAGE_CACHE, writeback });
 });
