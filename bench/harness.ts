@@ -18,6 +18,8 @@ export interface Row {
   readonly goal: number | null;
   /** The first and third quartile of the rounds' ratios. */
   readonly spread: readonly [number, number];
+  /** The same ratio as somebody else published it, on a machine of theirs. */
+  readonly published?: number;
 }
 
 export interface Measurement {
@@ -94,12 +96,12 @@ export function makeReport(rows: readonly Row[], loadBefore: number): Report {
 }
 
 export function formatRows(rows: readonly Row[]): string {
-  const lines = [['bench', 'case', 'ours ns', 'reference', 'theirs ns', 'ratio', 'spread', 'goal']];
+  const lines = [['bench', 'case', 'ours ns', 'reference', 'theirs ns', 'ratio', 'spread', 'goal', 'published']];
   for (const row of rows) {
     const spread = `${row.spread[0].toFixed(2)}–${row.spread[1].toFixed(2)}`;
     const goal = row.goal === null ? '' : `≥ ${row.goal.toFixed(2)} ${row.ratio >= row.goal ? 'met' : 'MISSED'}`;
     const times = [row.ours.toFixed(0), row.reference, row.theirs.toFixed(0), row.ratio.toFixed(2)];
-    lines.push([row.bench, row.case, ...times, spread, goal]);
+    lines.push([row.bench, row.case, ...times, spread, goal, row.published?.toFixed(1) ?? '']);
   }
   const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length))) ?? [];
   return lines

@@ -3,12 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { copy } from './copy.ts';
+import { fio } from './fio.ts';
 import { formatRows, makeReport, type Row } from './harness.ts';
 import { kernel } from './kernel.ts';
 import { roundtrip } from './roundtrip.ts';
 import { window } from './window.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel };
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel, fio };
 /** Those that need nothing but Node. */
 const DEFAULT = ['copy', 'roundtrip', 'window'];
 

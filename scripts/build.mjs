@@ -62,6 +62,7 @@ async function bundles() {
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
       { in: 'bench/main.ts', out: 'bench' },
       { in: 'bench/echo-worker.ts', out: 'bench-echo' },
+      { in: 'bench/fio-worker.ts', out: 'bench-fio' },
     ),
   });
   chmodSync('dist/cli.js', 0o755);
