@@ -12,7 +12,6 @@ import { InodeCache } from './inode-cache.ts';
 import { Namei } from './namei.ts';
 import { type MountOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { AttrRequests } from './request-attrs.ts';
-import { DaxRequests } from './request-dax.ts';
 import { FileRequests } from './request-files.ts';
 import { LockRequests } from './request-locks.ts';
 import { NameRequests } from './request-names.ts';
@@ -43,7 +42,8 @@ export class Mount {
     const { clock, dax, maxInodes } = this.options;
     this.channel = channel;
     const daxPerInode = dax === 'inode' && usable !== undefined;
-    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode };
+    const { allocation } = this.options;
+    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode, allocation };
     this.session = new Session(channel, this.options satisfies Credentials, this.counters, wire);
     this.names = new NameRequests(this.session);
     this.attrs = new AttrRequests(this.session);
@@ -54,8 +54,7 @@ export class Mount {
     this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);
     this.namei = new Namei(this.session, this.names, this.inodes, this.dentries);
     if (usable !== undefined && dax !== 'never') {
-      const requests = new DaxRequests(this.session);
-      this.dax = new Dax(usable, channel, requests, this.inodes, this.counters);
+      this.dax = new Dax(usable, this.session, this.inodes, this.options);
       this.inodes.onEvict(this.dax);
     }
   }
