@@ -43,6 +43,20 @@ export function leafFind(leaf: u32, from: u32, bits: u32): u32 {
   return PAGES_PER_RANGE;
 }
 
+/** Clears `bits` in all entries of a leaf; returns how many had one of them. */
+export function leafClear(leaf: u32, bits: u32): u32 {
+  let count: u32 = 0;
+  // SAFETY: page < 512.
+  for (let page: u32 = 0; page < <u32>PAGES_PER_RANGE; page++) {
+    const at = leaf + (page << 2);
+    if ((load<u32>(at) & bits) === 0) continue;
+    // ORDER: as in entryClear; only ever ACCESSED, about which nobody orders anything.
+    atomic.and<u32>(at, ~bits);
+    count++;
+  }
+  return count;
+}
+
 /** Returns how many pages from `page` on, at most `limit`, are present in frames that follow each other. */
 export function leafRun(leaf: u32, page: u32, limit: u32): u32 {
   // SAFETY: page + limit ≤ 512.

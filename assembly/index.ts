@@ -31,6 +31,7 @@ export {
   entrySet,
   entryStore,
   fill,
+  leafClear,
   leafFind,
   leafRead,
   leafRun,

@@ -94,7 +94,10 @@ async function buildHost(spec: FileSystemSpec): Promise<BuiltHost> {
     buffer: memory.buffer,
     wasm: instantiate(wasmModule('unshared'), memory),
     map,
-    settings: { fs: spec, tag: 'stream', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, writeBackMs: WRITE_BACK_MS },
+    settings: {
+      ...{ fs: spec, tag: 'stream', writeBackMs: WRITE_BACK_MS, daxFileSize: 0, extensions: false },
+      ...{ attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs },
+    },
     clock: new SystemClock(),
     log,
     makeFileSystem,

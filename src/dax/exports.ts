@@ -40,6 +40,7 @@ export interface HostExports {
   entryClear(at: number, bits: number): number;
   entrySet(at: number, bits: number): number;
   leafFind(leaf: number, from: number, bits: number): number;
+  leafClear(leaf: number, bits: number): number;
   leafRun(leaf: number, page: number, limit: number): number;
   leafRead(leaf: number, offset: number, target: number, size: number): number;
   leafWrite(leaf: number, offset: number, source: number, size: number, dirty: number): number;

@@ -55,6 +55,8 @@ export interface Channel {
   call(): Errno;
   /** Sends `request` without waiting: FORGET, BATCH_FORGET (hiprio queue), RELEASE whose answer nobody reads. */
   post(): void;
+  /** Posted requests that the host has not answered yet. */
+  readonly pending: number;
   /** Waits until everything posted has been taken by the host. */
   drain(): void;
   /** Whether the host offers a DAX window to this guest. */

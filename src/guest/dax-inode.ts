@@ -10,41 +10,55 @@
  */
 import { assert } from '../base/assert.ts';
 import { EACCES, EFAULT, EIO, ENOMEM, ENOSYS, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
-import type { Channel } from './channel.ts';
+import type { Allocator } from './allocator.ts';
+import { ClientAllocator } from './allocator-client.ts';
+import { CombinedAllocator } from './allocator-combined.ts';
+import { ServerAllocator } from './allocator-server.ts';
 import type { Counters } from './counters.ts';
 import { type DaxRange, RANGE_SIZE, RangePool } from './dax-ranges.ts';
-import { DaxReclaim } from './dax-reclaim.ts';
 import type { Inode } from './inode.ts';
 import type { InodeCache } from './inode-cache.ts';
-import type { DaxRequests } from './request-dax.ts';
+import type { Allocation, ResolvedOptions } from './options.ts';
+import { DaxRequests } from './request-dax.ts';
+import { MapRequests } from './request-map.ts';
+import type { Session } from './session.ts';
 import type { Window } from './window.ts';
 
 export class Dax {
   readonly window: Window;
   readonly pool: RangePool;
-  readonly #reclaim: DaxReclaim;
-  readonly #requests: DaxRequests;
+  readonly #session: Session;
   readonly #inodes: InodeCache;
   readonly #counters: Counters;
+  readonly #options: ResolvedOptions;
   readonly #shared: ArrayBufferLike;
+  /** Chosen at the first mapping, when INIT has said what the host can do. */
+  #chosen: Allocator | undefined;
   #lastBuffer: Uint8Array | undefined;
   #lastAddress = 0;
 
-  constructor(window: Window, channel: Channel, requests: DaxRequests, inodes: InodeCache, counters: Counters) {
+  constructor(window: Window, session: Session, inodes: InodeCache, options: ResolvedOptions) {
     this.window = window;
     this.pool = new RangePool(window.rangeCount);
-    this.#reclaim = new DaxReclaim(this.pool, requests, counters);
-    this.#requests = requests;
+    this.#session = session;
     this.#inodes = inodes;
-    this.#counters = counters;
-    this.#shared = channel.bytes.buffer;
+    this.#counters = session.counters;
+    this.#options = options;
+    this.#shared = session.channel.bytes.buffer;
   }
 
-  /** Returns the index of the range that shows `chunk`, with a reference; or −errno, −ENOMEM when all are in use. */
-  begin(inode: Inode, chunk: number, wantsWrite: boolean): number {
-    const ranges = inode.ranges as Map<number, DaxRange>;
-    const range = ranges.get(chunk);
-    if (range === undefined) return this.#map(inode, chunk, wantsWrite);
+  /** Who chooses ranges; undefined until something was mapped. */
+  get allocation(): Allocation | undefined {
+    return this.#chosen?.kind;
+  }
+
+  /**
+   * Returns the index of the range that shows `chunk`, with a reference; or −errno, −ENOMEM when all are in use. The
+   * access goes on for `count` chunks.
+   */
+  begin(inode: Inode, chunk: number, wantsWrite: boolean, count = 1): number {
+    const range = inode.ranges?.get(chunk);
+    if (range === undefined) return this.#map(inode, chunk, wantsWrite, count);
     // INVARIANT: nobody writes through a read-only mapping.
     if (wantsWrite && !range.isWritable) {
       const errno = this.#upgrade(range, inode);
@@ -91,7 +105,7 @@ export class Dax {
 
   /** Unmaps everything of an inode that is being forgotten. */
   evict(inode: Inode): void {
-    this.#reclaim.evict(inode);
+    this.#chosen?.evict(inode);
   }
 
   checkInvariants(): void {
@@ -117,7 +131,7 @@ export class Dax {
   #readRange(inode: Inode, pos: number, into: Uint8Array, at: number, size: number): number {
     const chunk = Math.floor(pos / RANGE_SIZE);
     const offset = pos - chunk * RANGE_SIZE;
-    const index = this.begin(inode, chunk, false);
+    const index = this.begin(inode, chunk, false, Math.ceil((offset + size) / RANGE_SIZE));
     if (index < 0) return index;
     const count = Math.min(size, RANGE_SIZE - offset);
     const address = this.#sharedAddress(into);
@@ -132,7 +146,7 @@ export class Dax {
   #writeRange(inode: Inode, pos: number, from: Uint8Array, at: number, size: number): number {
     const chunk = Math.floor(pos / RANGE_SIZE);
     const offset = pos - chunk * RANGE_SIZE;
-    const index = this.begin(inode, chunk, true);
+    const index = this.begin(inode, chunk, true, Math.ceil((offset + size) / RANGE_SIZE));
     if (index < 0) return index;
     const count = Math.min(size, RANGE_SIZE - offset);
     const address = this.#sharedAddress(from);
@@ -154,30 +168,21 @@ export class Dax {
     return this.#lastAddress;
   }
 
-  #map(inode: Inode, chunk: number, wantsWrite: boolean): number {
-    const range = this.#reclaim.allocate();
-    if (range === undefined) return -ENOMEM;
-    const errno = this.#setup(range.index, inode, chunk, wantsWrite);
-    if (errno !== OK) {
-      this.#reclaim.giveBack(range, range.nodeid);
-      return -errno;
-    }
-    // Requests were sent meanwhile: look again. The winner may be read-only, which Linux forgets to check.
-    if (inode.ranges?.has(chunk)) {
-      this.#reclaim.giveBack(range, inode.nodeid);
-      return this.begin(inode, chunk, wantsWrite);
-    }
-    this.#counters.mappingsSetUp++;
-    this.pool.map(range, inode, chunk, wantsWrite);
-    range.refs++;
-    return range.index;
+  #map(inode: Inode, chunk: number, wantsWrite: boolean, count: number): number {
+    const allocator = this.#allocator();
+    const errno = allocator.map(inode, chunk, count, wantsWrite);
+    if (errno !== OK) return -errno;
+    assert(inode.ranges?.has(chunk) === true, 'a chunk that was mapped has a range');
+    // Another thread's access may have mapped it, read-only, which Linux forgets to check.
+    const index = this.begin(inode, chunk, wantsWrite);
+    allocator.settle();
+    return index;
   }
 
-  /** A failure leaves the read-only mapping in place. */
   #upgrade(range: DaxRange, inode: Inode): Errno {
     // The reference keeps the range from being taken away while the request is on its way.
     range.refs++;
-    const errno = this.#setup(range.index, inode, range.chunk, true);
+    const errno = this.#allocator().upgrade(range, inode);
     range.refs--;
     if (errno !== OK) return errno;
     this.#counters.mappingsUpgraded++;
@@ -185,8 +190,24 @@ export class Dax {
     return OK;
   }
 
-  #setup(index: number, inode: Inode, chunk: number, writable: boolean): Errno {
-    return this.#requests.setup(inode.nodeid, chunk * RANGE_SIZE, RANGE_SIZE, index * RANGE_SIZE, writable);
+  #allocator(): Allocator {
+    this.#chosen ??= this.#choose();
+    return this.#chosen;
+  }
+
+  /** A host that cannot choose is served as FUSE is: a program sees the same files either way. */
+  #choose(): Allocator {
+    const { pool } = this;
+    const { allocation, reclaim } = this.#options;
+    const counters = this.#counters;
+    if (allocation !== 'client' && this.#session.has('PRIVATE_MAP')) {
+      const requests = new MapRequests(this.#session);
+      return allocation === 'server'
+        ? new ServerAllocator(pool, requests, counters)
+        : new CombinedAllocator(pool, requests, counters);
+    }
+    if (allocation !== 'client') counters.allocationFallbacks++;
+    return new ClientAllocator(pool, new DaxRequests(this.#session), counters, reclaim);
   }
 }
 

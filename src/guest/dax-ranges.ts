@@ -41,6 +41,8 @@ export class DaxRange {
   inode: Inode | undefined;
   /** Whose mapping the host has at this place, 0 = none; outlives `inode` until the mapping is replaced or removed. */
   nodeid = 0 as NodeId;
+  /** Under which name the server granted it; 0 = the place was our own choice. */
+  grant = 0;
   /** Which 2 MiB of the file. */
   chunk = 0;
   isWritable = false;
@@ -96,7 +98,7 @@ export class RangeList {
 
 export class RangePool {
   readonly ranges: readonly DaxRange[];
-  readonly #free: DaxRange[] = [];
+  readonly #free = new RangeList();
   readonly #trial = new RangeList();
   readonly #kept = new RangeList();
   readonly #trialMin: number;
@@ -108,12 +110,12 @@ export class RangePool {
   constructor(count: number) {
     assert(count > 0, 'a window has at least one range');
     this.ranges = Array.from({ length: count }, (_, i) => new DaxRange(i));
-    for (let i = count - 1; i >= 0; i--) this.#free.push(this.ranges[i] as DaxRange);
+    for (let i = count - 1; i >= 0; i--) this.#free.add(this.ranges[i] as DaxRange);
     this.#trialMin = Math.min(TRIAL_MIN, count >> 1);
   }
 
   get freeCount(): number {
-    return this.#free.length;
+    return this.#free.count;
   }
   get busyCount(): number {
     return this.#trial.count + this.#kept.count;
@@ -121,22 +123,28 @@ export class RangePool {
 
   /** Takes a free range in hand. */
   take(): DaxRange | undefined {
-    const range = this.#free.pop();
-    if (range === undefined) return undefined;
+    const range = this.#free.newest;
+    return range === undefined ? undefined : this.takeAt(range);
+  }
+
+  /** Takes this free range in hand. */
+  takeAt(range: DaxRange): DaxRange {
     range.enter('setup');
+    this.#free.remove(range);
     this.#inHand++;
     return range;
   }
 
-  /** A range in hand is mapped now. */
-  map(range: DaxRange, inode: Inode, chunk: number, isWritable: boolean): void {
+  /** A range in hand is mapped now; `isNext`: by the same request as the one before, so they count as one. */
+  map(range: DaxRange, inode: Inode, chunk: number, isWritable: boolean, isNext = false): void {
     range.enter('busy');
     this.#inHand--;
     range.inode = inode;
     range.nodeid = inode.nodeid;
     range.chunk = chunk;
     range.isWritable = isWritable;
-    range.bornAt = range.usedAt = ++this.#mapped;
+    if (!isNext) this.#mapped++;
+    range.bornAt = range.usedAt = this.#mapped;
     this.#trial.add(range);
     (inode.ranges as Map<number, DaxRange>).set(chunk, range);
   }
@@ -182,8 +190,9 @@ export class RangePool {
   give(range: DaxRange): void {
     range.enter('free');
     range.nodeid = 0 as NodeId;
+    range.grant = 0;
     this.#inHand--;
-    this.#free.push(range);
+    this.#free.add(range);
   }
 
   checkInvariants(): void {

@@ -1,5 +1,6 @@
 /**
- * Takes ranges away from files: one at a time when a range is needed, in batches when a file is forgotten.
+ * Takes ranges away from files: one at a time when a range is needed, in batches when a file is forgotten, and some at
+ * a time before they are needed (`reclaim: 'background'`).
  *
  * Differs from Linux in two ways. A range that is needed at once is not unmapped first: SETUPMAPPING over a live
  * mapping replaces it atomically, which saves one of reclaim's two round trips (and makes a removal that failed
@@ -15,26 +16,57 @@ import { type DaxRange, RANGE_SIZE, type RangePool } from './dax-ranges.ts';
 import type { Inode } from './inode.ts';
 import { type DaxRequests, REMOVE_BATCH } from './request-dax.ts';
 
+/** SPEC: Linux reclaims below 20 % free, at most 10 ranges a pass. */
+const THRESHOLD_PERCENT = 20;
+const PASS = 10;
+
 export class DaxReclaim {
   readonly #pool: RangePool;
   readonly #requests: DaxRequests;
   readonly #counters: Counters;
   readonly #batch: DaxRange[] = [];
+  /** Ranges whose removal is on its way: the device may take requests in any order, so they are not free yet. */
+  readonly #posted: DaxRange[] = [];
+  readonly #threshold: number;
 
   constructor(pool: RangePool, requests: DaxRequests, counters: Counters) {
     this.#pool = pool;
     this.#requests = requests;
     this.#counters = counters;
+    this.#threshold = Math.max(1, Math.floor((pool.ranges.length * THRESHOLD_PERCENT) / 100));
   }
 
   /** Returns a range in hand, taking it from a file if need be; undefined when all are in use. */
   allocate(): DaxRange | undefined {
-    const range = this.#pool.take();
+    const range = this.#pool.take() ?? this.#takePosted();
     if (range !== undefined) return range;
     const victim = this.#pool.victim();
     if (victim === undefined) return undefined;
     this.#counters.mappingsReclaimed++;
     return this.#pool.steal(victim);
+  }
+
+  /**
+   * Background reclaim, which in a guest of one thread runs after an operation that mapped: when few ranges are free,
+   * takes some from files, and posts their removal without waiting.
+   */
+  reclaimEarly(): void {
+    if (this.#posted.length > 0 && this.#requests.pending === 0) this.#collect();
+    if (this.#pool.freeCount + this.#posted.length >= this.#threshold) return;
+    const first = this.#posted.length;
+    for (let i = 0; i < Math.min(PASS, this.#threshold); i++) {
+      const victim = this.#pool.victim();
+      if (victim === undefined) break;
+      this.#pool.unmap(victim);
+      this.#posted.push(victim);
+    }
+    const taken = this.#posted.slice(first);
+    if (taken.length === 0) return;
+    this.#counters.reclaimPasses++;
+    this.#counters.rangesReclaimedEarly += taken.length;
+    this.#requests.beginRemove((taken[0] as DaxRange).nodeid);
+    for (const range of taken) this.#requests.addRemoval(range.index * RANGE_SIZE, RANGE_SIZE);
+    this.#requests.postRemove();
   }
 
   /** Unmaps everything of a file, REMOVE_BATCH ranges per request. */
@@ -60,6 +92,20 @@ export class DaxReclaim {
     range.nodeid = mappedTo;
     this.#batch.push(range);
     this.#settleInHand();
+  }
+
+  #takePosted(): DaxRange | undefined {
+    if (this.#posted.length === 0) return undefined;
+    if (this.#requests.pending > 0) this.#counters.mappingStalls++;
+    this.#requests.drain();
+    this.#collect();
+    return this.#pool.take();
+  }
+
+  /** The removals were answered, whatever the answer was: a later mapping replaces what is still there. */
+  #collect(): void {
+    for (const range of this.#posted) this.#pool.give(range);
+    this.#posted.length = 0;
   }
 
   /** Unmaps the ranges in `#batch`, which belong to one file. */

@@ -248,6 +248,18 @@ export class Guest {
         removed: c.mappingsRemoved,
         reclaimed: c.mappingsReclaimed,
         removalsFailed: c.removalsFailed,
+        ahead: c.mappedAhead,
+        stalls: c.mappingStalls,
+        reclaimPasses: c.reclaimPasses,
+        reclaimedEarly: c.rangesReclaimedEarly,
+      },
+      allocation: {
+        by: dax?.allocation,
+        fallbacks: c.allocationFallbacks,
+        recalls: c.recalls,
+        recalled: c.rangesRecalled,
+        givenBack: c.rangesGivenBack,
+        pinned: c.rangesPinned,
       },
       faults: dax?.window.faults ?? 0,
       bytes: {

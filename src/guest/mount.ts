@@ -14,7 +14,6 @@ import { Namei } from './namei.ts';
 import { type MountOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { PageCache } from './page-cache.ts';
 import { AttrRequests } from './request-attrs.ts';
-import { DaxRequests } from './request-dax.ts';
 import { FileRequests } from './request-files.ts';
 import { LockRequests } from './request-locks.ts';
 import { NameRequests } from './request-names.ts';
@@ -47,8 +46,8 @@ export class Mount {
     const { clock, dax, maxInodes } = this.options;
     this.channel = channel;
     const daxPerInode = dax === 'inode' && usable !== undefined;
-    const { writeback, pageCacheSize } = this.options;
-    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode, writeback };
+    const { allocation, writeback, pageCacheSize } = this.options;
+    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode, allocation, writeback };
     this.session = new Session(channel, this.options satisfies Credentials, this.counters, wire);
     this.names = new NameRequests(this.session);
     this.attrs = new AttrRequests(this.session);
@@ -59,8 +58,7 @@ export class Mount {
     this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);
     this.namei = new Namei(this.session, this.names, this.inodes, this.dentries);
     if (usable !== undefined && dax !== 'never') {
-      const requests = new DaxRequests(this.session);
-      this.dax = new Dax(usable, channel, requests, this.inodes, this.counters);
+      this.dax = new Dax(usable, this.session, this.inodes, this.options);
       this.inodes.onEvict(this.dax);
     }
     if (pageCacheSize > 0) {

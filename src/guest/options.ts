@@ -7,10 +7,27 @@ import type { Clock } from '../base/clock.ts';
  */
 export type DaxMode = 'always' | 'never' | 'inode';
 
+/**
+ * Who chooses where in the window a mapping goes. `client`: the guest (SETUPMAPPING), which is FUSE as it is; `server`:
+ * the host, which asks for ranges back when it runs out (private MAP); `combined`: the host while it has free ranges,
+ * then the guest. A host that knows only the first is served with that.
+ */
+export type Allocation = 'client' | 'server' | 'combined';
+
+/**
+ * `inline`: a range is taken from a file when another needs one; `background`: before that, some at a time, when fewer
+ * than a fifth are free.
+ */
+export type ReclaimMode = 'inline' | 'background';
+
 export interface MountOptions {
   readonly clock: Clock;
   /** Default: `always` if there is a window, else `never`. */
   readonly dax?: DaxMode;
+  /** Default: `client`. */
+  readonly allocation?: Allocation;
+  /** With `allocation: 'client'`. Default: `inline`. */
+  readonly reclaim?: ReclaimMode;
   readonly uid?: number;
   readonly gid?: number;
   readonly pid?: number;
@@ -30,6 +47,8 @@ export interface MountOptions {
 export interface ResolvedOptions {
   readonly clock: Clock;
   readonly dax: DaxMode;
+  readonly allocation: Allocation;
+  readonly reclaim: ReclaimMode;
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
@@ -53,6 +72,8 @@ export function resolveOptions(options: MountOptions, hasWindow: boolean): Resol
   return {
     clock: options.clock,
     dax: daxMode(options.dax, hasWindow),
+    allocation: choice('allocation', options.allocation ?? 'client', ['client', 'server', 'combined']),
+    reclaim: choice('reclaim', options.reclaim ?? 'inline', ['inline', 'background']),
     uid: integer('uid', options.uid ?? 0, 0, 0xffff_fffe),
     gid: integer('gid', options.gid ?? 0, 0, 0xffff_fffe),
     pid: integer('pid', options.pid ?? 1, 0, 0xffff_ffff),
@@ -77,6 +98,12 @@ function daxMode(mode: DaxMode | undefined, hasWindow: boolean): DaxMode {
     throw new TypeError('mount option "dax" is "always", but the host gives this guest no window of 2 MiB or more');
   }
   return hasWindow ? mode : 'never';
+}
+
+function choice<T extends string>(name: string, value: T, choices: readonly T[]): T {
+  if (choices.includes(value)) return value;
+  const list = choices.map((c) => JSON.stringify(c)).join(', ');
+  throw new TypeError(`mount option "${name}" must be one of ${list}, not ${JSON.stringify(value)}`);
 }
 
 function integer(name: string, value: number, min: number, max: number): number {

@@ -10,18 +10,17 @@
 import { assert } from '../base/assert.ts';
 import type { ByteString } from '../base/bytes.ts';
 import { ECONNREFUSED, ENOSYS, ENOTCONN, type Errno, errnoName, OK } from '../wire/errno.ts';
-import { INIT_FLAG_BITS } from '../wire/flags.ts';
 import { InitIn, InitOut } from '../wire/fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, type NodeId } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
+import { INIT_BITS, type InitFlag, OP_ROOM, opIndex } from '../wire/private.ts';
 import { sizeOf } from '../wire/struct.ts';
 import type { U16, U32 } from '../wire/types.ts';
 import type { Channel } from './channel.ts';
 import { ARGS_ROOM } from './channel.ts';
 import type { Counters } from './counters.ts';
 import type { Credentials } from './credentials.ts';
-
-export type InitFlag = keyof typeof INIT_FLAG_BITS;
+import type { Allocation } from './options.ts';
 
 /** What this guest can do; nothing is used that the host did not take. */
 const INIT_OFFERED: readonly InitFlag[] = [
@@ -49,7 +48,6 @@ const MAX_PAGES = 65535;
 /** Our ranges are 2 MiB: a host that aligns to more cannot serve them. */
 const MAX_MAP_ALIGNMENT = 21;
 const NSEC_PER_SEC = 1_000_000_000;
-const OPCODE_ROOM = 64;
 
 export type SessionState = 'created' | 'ready' | 'refused' | 'destroyed';
 
@@ -60,6 +58,8 @@ export interface SessionOptions {
   readonly daxPerInode: boolean;
   /** Offers WRITEBACK_CACHE. */
   readonly writeback?: boolean;
+  /** Who chooses where a mapping goes; all but `client` need a host of ours. */
+  readonly allocation: Allocation;
 }
 
 export class Session {
@@ -77,7 +77,7 @@ export class Session {
   why = '';
   readonly #options: SessionOptions;
   /** Operations that were answered with ENOSYS once: never sent again. */
-  readonly #lacking = new Uint8Array(OPCODE_ROOM);
+  readonly #lacking = new Uint8Array(OP_ROOM);
   #state: SessionState = 'created';
   #hasPosted = false;
   #flags = 0;
@@ -96,13 +96,13 @@ export class Session {
 
   /** Whether the host took a flag. */
   has(flag: InitFlag): boolean {
-    const bit = INIT_FLAG_BITS[flag];
+    const bit = INIT_BITS[flag];
     return bit < 32 ? (this.#flags & (1 << bit)) !== 0 : (this.#flags2 & (1 << (bit - 32))) !== 0;
   }
 
   /** Whether the host does not know an operation. */
   lacks(opcode: number): boolean {
-    return this.#lacking[opcode] === 1;
+    return this.#lacking[opIndex(opcode)] === 1;
   }
 
   /** Starts a request: header fields set, `fixedSize` zeroed bytes of arguments; returns their address. */
@@ -175,13 +175,13 @@ export class Session {
   #send(): Errno {
     this.#count();
     const errno = this.channel.call();
-    if (errno === ENOSYS) this.#lacking[this.channel.request.opcode] = 1;
+    if (errno === ENOSYS) this.#lacking[opIndex(this.channel.request.opcode)] = 1;
     return errno;
   }
 
   #count(): void {
-    const { opcode } = this.channel.request;
-    this.counters.requests[opcode] = (this.counters.requests[opcode] ?? 0) + 1;
+    const index = opIndex(this.channel.request.opcode);
+    this.counters.requests[index] = (this.counters.requests[index] ?? 0) + 1;
   }
 
   #writeInit(): void {
@@ -191,7 +191,7 @@ export class Session {
     InitIn.minor.set(view, at, FUSE_KERNEL_MINOR_VERSION);
     InitIn.max_readahead.set(view, at, MAX_READAHEAD);
     for (const flag of this.#offered()) {
-      const bit = INIT_FLAG_BITS[flag];
+      const bit = INIT_BITS[flag];
       const field = bit < 32 ? InitIn.flags : InitIn.flags2;
       field.set(view, at, field.get(view, at) | (1 << (bit & 31)));
     }
@@ -202,6 +202,9 @@ export class Session {
     if (this.#options.hasWindow) offered.push('FUSE_MAP_ALIGNMENT');
     if (this.#options.daxPerInode) offered.push('FUSE_HAS_INODE_DAX');
     if (this.#options.writeback === true) offered.push('FUSE_WRITEBACK_CACHE');
+    if (this.#options.hasWindow) {
+      offered.push(this.#options.allocation === 'client' ? 'PRIVATE_MAPPED_LENGTH' : 'PRIVATE_MAP');
+    }
     return offered;
   }
 
@@ -224,10 +227,10 @@ export class Session {
   #takeFlags(): void {
     const flags = this.minor >= 6 ? this.#initField(InitOut.flags) : 0;
     // SPEC: flags2 counts only with INIT_EXT in the reply.
-    const hasFlags2 = (flags & (1 << INIT_FLAG_BITS.FUSE_INIT_EXT)) !== 0;
+    const hasFlags2 = (flags & (1 << INIT_BITS.FUSE_INIT_EXT)) !== 0;
     const flags2 = hasFlags2 ? this.#initField(InitOut.flags2) : 0;
     for (const flag of this.#offered()) {
-      const bit = INIT_FLAG_BITS[flag];
+      const bit = INIT_BITS[flag];
       if (bit < 32) this.#flags |= flags & (1 << bit);
       else this.#flags2 |= flags2 & (1 << (bit - 32));
     }

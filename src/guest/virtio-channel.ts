@@ -123,6 +123,12 @@ export class VirtioChannel implements Channel {
     this.#submitPost(isHighPriority(request.opcode) ? this.#hiprio : this.#queue, post);
   }
 
+  get pending(): number {
+    this.#reap(this.#hiprio);
+    this.#reap(this.#queue);
+    return POST_COUNT - this.#freePosts.length;
+  }
+
   drain(): void {
     const isBusy = () =>
       this.#hiprio.inFlight + this.#queue.inFlight + this.#parkedHiprio.count + this.#parked.count > 0;

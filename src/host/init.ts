@@ -6,15 +6,13 @@
  * SPEC: include/uapi/linux/fuse.h 7.45; the refusals are those of virtiofsd and crosvm.
  */
 import { EPROTO, type Errno, OK } from '../wire/errno.ts';
-import { INIT_FLAG_BITS } from '../wire/flags.ts';
 import { InitIn, InitOut } from '../wire/fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { DEFAULT_SIZES, MessageSizes } from '../wire/message.ts';
+import { INIT_BITS, type InitFlag } from '../wire/private.ts';
 import type { Call } from './call.ts';
 import { MAP_ALIGNMENT } from './mapper-types.ts';
 import type { Session } from './session.ts';
-
-export type InitFlag = keyof typeof INIT_FLAG_BITS;
 
 const MINOR_MIN = 27;
 const PAGE_SIZE = 4096;
@@ -51,7 +49,7 @@ export class Negotiated {
   #flags2 = 0;
 
   has(flag: InitFlag): boolean {
-    const bit = INIT_FLAG_BITS[flag];
+    const bit = INIT_BITS[flag];
     return bit < 32 ? (this.#flags & (1 << bit)) !== 0 : (this.#flags2 & (1 << (bit - 32))) !== 0;
   }
 
@@ -68,7 +66,7 @@ export class Negotiated {
     this.#flags = 0;
     this.#flags2 = 0;
     for (const flag of wanted) {
-      const bit = INIT_FLAG_BITS[flag];
+      const bit = INIT_BITS[flag];
       if (bit < 32) this.#flags |= offered & (1 << bit);
       else this.#flags2 |= offered2 & (1 << (bit - 32));
     }
@@ -100,7 +98,7 @@ function agree(session: Session, call: Call, minor: number): void {
   const { negotiated } = session;
   const offered = InitIn.flags.get(request, IN_HEADER_SIZE);
   // The message's check made sure that INIT_EXT comes with the long struct.
-  const hasFlags2 = (offered & (1 << INIT_FLAG_BITS.FUSE_INIT_EXT)) !== 0;
+  const hasFlags2 = (offered & (1 << INIT_BITS.FUSE_INIT_EXT)) !== 0;
   const offered2 = hasFlags2 ? InitIn.flags2.get(request, IN_HEADER_SIZE) : 0;
   negotiated.agree(offered, offered2, wantedBy(session, call));
   negotiated.minor = Math.min(minor, FUSE_KERNEL_MINOR_VERSION);
@@ -118,6 +116,7 @@ function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   if (session.fs.acls !== undefined && !session.options.checksPermissions) wanted.push('FUSE_POSIX_ACL');
   if (session.options.writebackCache) wanted.push('FUSE_WRITEBACK_CACHE');
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
+  if (session.options.extensions && session.maps !== undefined) wanted.push('PRIVATE_MAP', 'PRIVATE_MAPPED_LENGTH');
   // A lock may have to be waited for. Without these the client keeps its locks to itself.
   if (call.defer !== undefined) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
   return wanted;

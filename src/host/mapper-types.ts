@@ -20,6 +20,11 @@ export interface Mapper {
   setup(inode: Inode, foffset: number, len: number, writable: boolean, moffset: number): Errno;
   /** Removes what is mapped in the range; unmapped parts are no error. */
   remove(moffset: number, len: number): Errno;
+  /**
+   * Whether the pages that the range at `moffset` shows were used since this was asked last. A page table entry says
+   * that somebody used a page, not who: another guest's use of the same chunk counts as well.
+   */
+  takeUsed(moffset: number): boolean;
   /** Removes every mapping: DESTROY, a second INIT, reset, a guest that died. */
   clear(): void;
 }

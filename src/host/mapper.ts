@@ -6,7 +6,7 @@
  * INVARIANT: an entry is PRESENT exactly while `#ranges` has the mapping, and each mapping holds its inode once.
  * SPEC: virtio 1.3, 5.11.6.4: overlaps replace; what stays unmapped is no error at removal.
  */
-import { PAGES_PER_RANGE, PMD_PRESENT, PMD_SIZE, PMD_WRITE, RANGE_SIZE } from '../../assembly/layout.ts';
+import { PAGES_PER_RANGE, PMD_PRESENT, PMD_SIZE, PMD_WRITE, PTE_ACCESSED, RANGE_SIZE } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
 import { EACCES, EFAULT, EINVAL, ENOMEM, type Errno, OK } from '../wire/errno.ts';
 import type { CpuSlot } from './cpu-slot.ts';
@@ -53,6 +53,11 @@ export class WindowMapper implements Mapper {
     const end = Math.min(this.#ranges.length, (moffset + len) / RANGE_SIZE);
     for (let range = first; range < end; range++) this.#unmap(range);
     return OK;
+  }
+
+  takeUsed(moffset: number): boolean {
+    const mapping = this.#ranges[moffset / RANGE_SIZE];
+    return mapping !== undefined && this.#cache.wasm.leafClear(mapping.leaf.at, PTE_ACCESSED) !== 0;
   }
 
   clear(): void {

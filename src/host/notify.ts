@@ -275,7 +275,7 @@ function isMappedWritable(inode: Inode): boolean {
   return false;
 }
 
-const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE', 'REMOVEMAPPING'] as const);
+const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE', 'REMOVEMAPPING', 'UNMAP'] as const);
 
 /** Looks the name up and holds what it stands for. */
 function find(session: Session, parent: Inode, name: ByteString): Inode | undefined {

@@ -15,6 +15,7 @@ import type { Fh, NodeId } from '../wire/ids.ts';
 import { checkName, nameAt } from '../wire/message.ts';
 import * as mode from '../wire/mode.ts';
 import { OPS, type OpName } from '../wire/ops.ts';
+import type { PrivateOpName } from '../wire/private.ts';
 import { sizeOf } from '../wire/struct.ts';
 import type { Call } from './call.ts';
 import { readChange } from './handlers-attr.ts';
@@ -36,7 +37,7 @@ const needs =
     permits(session, call, inode, wanted);
 
 /** Every operation is named here, so a new one does not compile until it is decided. */
-export const PERMITS: Readonly<Record<OpName, Handler>> = {
+export const PERMITS: Readonly<Record<OpName | PrivateOpName, Handler>> = {
   LOOKUP: lookup,
   FORGET: free,
   GETATTR: free,
@@ -93,6 +94,8 @@ export const PERMITS: Readonly<Record<OpName, Handler>> = {
   STATX: free,
   COPY_FILE_RANGE_64: free,
   CUSE_INIT: free,
+  MAP: free,
+  UNMAP: free,
 };
 
 /** Reads the attributes of `inode` into `session.attr`. */

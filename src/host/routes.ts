@@ -3,8 +3,9 @@
  * writes. Every operation of the table is named here, so a new one does not compile until it is decided.
  */
 import { ENOSYS, type Errno, OK } from '../wire/errno.ts';
-import { OP_BY_CODE, OP_NAME_BY_CODE, replyStructSize } from '../wire/message.ts';
+import { OP_BY_INDEX, opNameOf, replyStructSize } from '../wire/message.ts';
 import type { Op, OpName } from '../wire/ops.ts';
+import { opIndex, type PrivateOpName } from '../wire/private.ts';
 import type { Call } from './call.ts';
 import * as attr from './handlers-attr.ts';
 import * as dax from './handlers-dax.ts';
@@ -12,6 +13,7 @@ import * as dir from './handlers-dir.ts';
 import * as entry from './handlers-entry.ts';
 import * as io from './handlers-io.ts';
 import * as lock from './handlers-lock.ts';
+import * as map from './handlers-map.ts';
 import * as open from './handlers-open.ts';
 import * as xattr from './handlers-xattr.ts';
 import { init } from './init.ts';
@@ -29,7 +31,7 @@ interface Plan {
 }
 
 export interface Route extends Plan {
-  readonly name: OpName;
+  readonly name: OpName | PrivateOpName;
   readonly op: Op;
   /** Whether the caller may, where the client leaves that to us. */
   readonly permit: Handler;
@@ -42,7 +44,7 @@ const on = (target: Target, run: Handler): Plan => ({ target, isWriting: false, 
 const writing = (target: Target, run: Handler): Plan => ({ target, isWriting: true, run });
 const refused: Plan = on('none', () => ENOSYS);
 
-const PLANS: Readonly<Record<OpName, Plan>> = {
+const PLANS: Readonly<Record<OpName | PrivateOpName, Plan>> = {
   LOOKUP: on('inode', entry.lookup),
   FORGET: on('none', entry.forget),
   GETATTR: on('inode', attr.getattr),
@@ -95,17 +97,19 @@ const PLANS: Readonly<Record<OpName, Plan>> = {
   STATX: on('inode', attr.statx),
   COPY_FILE_RANGE_64: writing('inode', io.copyFileRange64),
   CUSE_INIT: refused,
+  MAP: on('none', map.map),
+  UNMAP: on('none', map.unmap),
 };
 
-const ROUTES = OP_BY_CODE.map(routeTo);
+const ROUTES = OP_BY_INDEX.map(routeTo);
 
 /** Returns the route of an opcode; undefined when the protocol has no such operation. */
 export function routeOf(opcode: number): Route | undefined {
-  return opcode < ROUTES.length ? ROUTES[opcode] : undefined;
+  return ROUTES[opIndex(opcode)];
 }
 
-function routeTo(op: Op | undefined, opcode: number): Route | undefined {
-  const name = OP_NAME_BY_CODE[opcode];
+function routeTo(op: Op | undefined): Route | undefined {
+  const name = op === undefined ? undefined : opNameOf(op.code);
   if (op === undefined || name === undefined) return undefined;
   return {
     ...PLANS[name],

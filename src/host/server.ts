@@ -7,6 +7,7 @@ import { InodeStore } from './inode-store.ts';
 import { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import { Announcer } from './notify.ts';
+import { MapCounts } from './range-allocator.ts';
 import { SESSION_DEFAULTS, Session, type SessionHost, type SessionOptions } from './session.ts';
 
 export interface ServerOptions {
@@ -23,6 +24,7 @@ export class Server implements SessionHost {
   readonly locks = new LockTable();
   /** Tells clients that cache what others change. */
   readonly announcer = new Announcer();
+  readonly mapCounts = new MapCounts();
   readonly clock: Clock;
   readonly log: Log;
   readonly scratch: SegmentList | undefined;

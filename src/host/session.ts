@@ -14,7 +14,7 @@ import type { SegmentList } from '../virtio/chain.ts';
 import { type Errno, errnoName } from '../wire/errno.ts';
 import { InHeader } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, type NodeId } from '../wire/ids.ts';
-import { OP_NAME_BY_CODE } from '../wire/message.ts';
+import { opNameOf } from '../wire/message.ts';
 import type { Call } from './call.ts';
 import { DirentplusSink, DirentSink } from './dir-sinks.ts';
 import { dispatch } from './dispatch.ts';
@@ -28,12 +28,15 @@ import type { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import type { Mapper } from './mapper-types.ts';
 import type { Announcer } from './notify.ts';
+import { type MapCounts, RangeAllocator } from './range-allocator.ts';
 
 export interface SessionOptions {
   /** For log lines. */
   readonly name: string;
   /** The client's DAX window, if it has one. */
   readonly window: Mapper | undefined;
+  /** Offers what only guests of ours understand: MAP, and SETUPMAPPING's reply. Never for a kernel. */
+  readonly extensions: boolean;
   /** How long the client may believe attributes and names; Infinity is allowed. */
   readonly attrTimeoutMs: number;
   readonly entryTimeoutMs: number;
@@ -55,6 +58,7 @@ export interface SessionOptions {
 export const SESSION_DEFAULTS: SessionOptions = {
   name: 'session',
   window: undefined,
+  extensions: false,
   attrTimeoutMs: 1000,
   entryTimeoutMs: 1000,
   negativeTimeoutMs: 0,
@@ -73,6 +77,7 @@ export interface SessionHost {
   readonly store: InodeStore;
   readonly locks: LockTable;
   readonly announcer: Announcer;
+  readonly mapCounts: MapCounts;
   readonly clock: Clock;
   readonly log: Log;
   /** Host memory through which COPY_FILE_RANGE moves bytes; without it the operation is ENOSYS. */
@@ -88,6 +93,8 @@ export class Session {
   readonly lookups: LookupCounts;
   readonly handles: HandleTable;
   readonly locks = new LockClient();
+  /** Who has which range, where the server chooses them. */
+  readonly maps: RangeAllocator | undefined;
   readonly negotiated = new Negotiated();
 
   // Reused by every request, so that none allocates.
@@ -109,6 +116,8 @@ export class Session {
     this.lookups = new LookupCounts(host.store);
     this.handles = new HandleTable(host.fs, host.store);
     this.direntplusSink = new DirentplusSink(this);
+    const { window } = options;
+    this.maps = window === undefined ? undefined : new RangeAllocator(window, host.mapCounts);
     this.#onClose = onClose;
   }
 
@@ -164,6 +173,7 @@ export class Session {
   checkInvariants(): void {
     this.lookups.checkInvariants();
     this.handles.checkInvariants();
+    this.maps?.checkInvariants();
     if (this.#state === 'ready') return;
     assert(this.lookups.size === 0, 'a session that is not ready knows inodes');
     assert(this.handles.size === 0, 'a session that is not ready has open files');
@@ -172,6 +182,7 @@ export class Session {
 
   #drop(): void {
     if (this.options.window !== undefined) this.host.announcer.windowCloses(this);
+    this.maps?.clear();
     this.options.window?.clear();
     this.host.locks.clear(this.locks);
     this.handles.clear();
@@ -189,5 +200,5 @@ function describe(call: Call): string {
   const opcode = InHeader.opcode.get(call.request, 0);
   const low = call.request.getUint32(InHeader.nodeid.offset, true);
   const high = call.request.getUint32(InHeader.nodeid.offset + 4, true);
-  return `${OP_NAME_BY_CODE[opcode] ?? `opcode ${opcode}`} n${high * 2 ** 32 + low}`;
+  return `${opNameOf(opcode) ?? `opcode ${opcode}`} n${high * 2 ** 32 + low}`;
 }

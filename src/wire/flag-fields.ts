@@ -1,11 +1,12 @@
 /** Which field carries which set of flags: for traces and docs/wire.md. */
 import * as flags from './flags.ts';
 import { FALLOC_FLAGS, OPEN_FLAGS, RENAME_FLAGS, XATTR_FLAGS } from './mode.ts';
+import { INIT_BITS, MAP_FLAGS, MAP_OUT_FLAGS, UNMAP_FLAGS } from './private.ts';
 
 /** Name → bits. No two names of a set share a bit. */
 export type FlagSet = Readonly<Record<string, number>>;
 
-const INIT_NAMES = Object.entries(flags.INIT_FLAG_BITS);
+const INIT_NAMES = Object.entries(INIT_BITS);
 
 /** The INIT flags of the first word, as bits. */
 export const INIT_FLAGS: FlagSet = Object.fromEntries(
@@ -50,6 +51,9 @@ export const FLAG_FIELDS: Readonly<Record<string, FlagSet>> = {
   'fuse_fallocate_in.mode': FALLOC_FLAGS,
   'fuse_setupmapping_in.flags': flags.SETUPMAPPING_FLAGS,
   'fuse_notify_inval_entry_out.flags': flags.INVAL_ENTRY_FLAGS,
+  'virtiofs_map_in.flags': MAP_FLAGS,
+  'virtiofs_map_out.flags': MAP_OUT_FLAGS,
+  'virtiofs_unmap_one.flags': UNMAP_FLAGS,
 };
 
 const ACCESS_MODES = ['O_RDONLY', 'O_WRONLY', 'O_RDWR', 'O_ACCMODE'];

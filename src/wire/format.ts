@@ -12,7 +12,7 @@ import { errnoText } from './errno.ts';
 import { formatStruct, quote } from './format-struct.ts';
 import { Dirent, Direntplus, GetxattrOut, InHeader, InitIn, OutHeader } from './fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from './ids.ts';
-import { DEFAULT_SIZES, findNul, type MessageSizes, OP_BY_CODE, OP_NAME_BY_CODE } from './message.ts';
+import { DEFAULT_SIZES, findNul, type MessageSizes, opNameOf, opOf } from './message.ts';
 import { NOTIFIES, type Notify, type Part } from './ops.ts';
 import { type AnyStruct, sizeOf } from './struct.ts';
 
@@ -27,7 +27,7 @@ export function formatRequest(view: DataView, at: number, size: number, sizes: M
   const code = InHeader.opcode.get(view, at);
   const head = `rx ${InHeader.unique.get(view, at)}: ${opName(code)} n${bits64(view, at + InHeader.nodeid.offset)}`;
   const pid = `p${InHeader.pid.get(view, at)}`;
-  const op = OP_BY_CODE[code];
+  const op = opOf(code);
   if (op === undefined) return `${head} ${size - IN_HEADER_SIZE}b ${pid}`;
   if (InHeader.len.get(view, at) !== size) return `${head} ${MALFORMED} ${pid}`;
   const extensions = InHeader.total_extlen.get(view, at) * 8;
@@ -51,7 +51,7 @@ export function formatReply(
   const error = OutHeader.error.get(view, at);
   if (OutHeader.len.get(view, at) !== size || error > 0) return `${head} ${MALFORMED}`;
   if (error !== 0) return `${head} ${-error}=${errnoText(-error)}`;
-  const op = OP_BY_CODE[opcode];
+  const op = opOf(opcode);
   if (op === undefined || op.reply === 'none')
     return size > OUT_HEADER_SIZE ? `${head} OK, ${size - 16}b` : `${head} OK`;
   const parts = formatParts(op.reply, { view, at: at + OUT_HEADER_SIZE, end, messageEnd: at + size, sizes });
@@ -181,7 +181,7 @@ function formatEither(cursor: Cursor): string | undefined {
 }
 
 function opName(code: number): string {
-  return OP_NAME_BY_CODE[code] ?? `OP${code}`;
+  return opNameOf(code) ?? `OP${code}`;
 }
 
 function bits64(view: DataView, at: number): string {

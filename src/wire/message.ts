@@ -10,6 +10,7 @@ import { INIT_FLAG_BITS } from './flags.ts';
 import * as fuse from './fuse.ts';
 import { FUSE_KERNEL_MINOR_VERSION, IN_HEADER_SIZE, NAME_MAX } from './ids.ts';
 import { OPS, type Op, type OpName, type Part } from './ops.ts';
+import { OP_ROOM, opIndex, PRIVATE_OPS, type PrivateOpName } from './private.ts';
 import { type AnyStruct, sizeOf } from './struct.ts';
 import type { U32 } from './types.ts';
 
@@ -41,22 +42,36 @@ export const OP_BY_CODE: readonly (Op | undefined)[] = byCode((_, op) => op);
 /** Their names by opcode. */
 export const OP_NAME_BY_CODE: readonly (OpName | undefined)[] = byCode((name) => name);
 
-const SHAPES = byCode((_, op) => shapeOf(op));
+/** All operations between two ends of this project, private ones included, by `opIndex`. */
+export const OP_BY_INDEX: readonly (Op | undefined)[] = byIndex();
+const PRIVATE_NAMES = new Map<number, PrivateOpName>(
+  Object.entries(PRIVATE_OPS).map(([name, op]) => [op.code, name as PrivateOpName]),
+);
+const SHAPES = OP_BY_INDEX.map((op) => (op === undefined ? undefined : shapeOf(op)));
+
+/** Returns the operation with this number, a private one included. */
+export function opOf(code: number): Op | undefined {
+  return OP_BY_INDEX[opIndex(code)];
+}
+
+export function opNameOf(code: number): OpName | PrivateOpName | undefined {
+  return OP_NAME_BY_CODE[code] ?? PRIVATE_NAMES.get(code);
+}
 
 /** The sizes of all messages between two ends that agreed on a minor and on SETXATTR_EXT or not. Make one per INIT. */
 export class MessageSizes {
   readonly minor: number;
   readonly hasSetxattrExt: boolean;
-  /** By opcode: bytes of the request's structs, header excluded. */
+  /** By `opIndex`: bytes of the request's structs, header excluded. */
   readonly requestStructs: Uint16Array;
-  /** By opcode: bytes of the reply's structs, header excluded; what `either` may bring is not counted. */
+  /** By `opIndex`: bytes of the reply's structs, header excluded; what `either` may bring is not counted. */
   readonly replyStructs: Uint16Array;
 
   constructor(minor: number, hasSetxattrExt: boolean) {
     this.minor = minor;
     this.hasSetxattrExt = hasSetxattrExt;
-    this.requestStructs = Uint16Array.from(OP_BY_CODE, (op) => this.#total(op?.request ?? []));
-    this.replyStructs = Uint16Array.from(OP_BY_CODE, (op) =>
+    this.requestStructs = Uint16Array.from(OP_BY_INDEX, (op) => this.#total(op?.request ?? []));
+    this.replyStructs = Uint16Array.from(OP_BY_INDEX, (op) =>
       op === undefined || op.reply === 'none' ? 0 : this.#total(op.reply),
     );
   }
@@ -84,17 +99,17 @@ export const DEFAULT_SIZES = new MessageSizes(FUSE_KERNEL_MINOR_VERSION, false);
 
 /** Returns the bytes of the structs in a request, header excluded. */
 export function requestStructSize(op: Op, sizes: MessageSizes = DEFAULT_SIZES): number {
-  return sizes.requestStructs[op.code] ?? 0;
+  return sizes.requestStructs[opIndex(op.code)] ?? 0;
 }
 
 /** Returns the bytes of the structs in a successful reply, header excluded. */
 export function replyStructSize(op: Op, sizes: MessageSizes = DEFAULT_SIZES): number {
-  return sizes.replyStructs[op.code] ?? 0;
+  return sizes.replyStructs[opIndex(op.code)] ?? 0;
 }
 
 /** Returns the size of the smallest well-formed request: header, structs, and a NUL for each name. */
 export function minRequestSize(op: Op, sizes: MessageSizes = DEFAULT_SIZES): number {
-  return IN_HEADER_SIZE + requestStructSize(op, sizes) + (SHAPES[op.code]?.names ?? 0);
+  return IN_HEADER_SIZE + requestStructSize(op, sizes) + (SHAPES[opIndex(op.code)]?.names ?? 0);
 }
 
 /** A request as a server holds it: a private copy of everything but bulk data, from position 0. */
@@ -113,13 +128,14 @@ export interface RequestBytes {
  */
 export function checkRequest(op: Op, call: RequestBytes, sizes: MessageSizes = DEFAULT_SIZES): string | undefined {
   const { request, requestSize, messageSize } = call;
-  const shape = SHAPES[op.code];
+  const index = opIndex(op.code);
+  const shape = SHAPES[index];
   if (shape === undefined) return 'not an operation of virtio-fs';
   if (requestSize < IN_HEADER_SIZE || requestSize > request.byteLength) return 'no whole header';
   if (requestSize > messageSize) return 'more bytes than the message has';
   if (fuse.InHeader.len.get(request, 0) !== messageSize) return 'header.len is not the size of the message';
   const end = messageSize - extensionsSize(request);
-  const names = IN_HEADER_SIZE + (sizes.requestStructs[op.code] as number);
+  const names = IN_HEADER_SIZE + (sizes.requestStructs[index] as number);
   if (end < names || requestSize < names) return 'shorter than its structs';
   if (shape.hasExtensions && requestSize < messageSize) return 'extensions outside the copy';
   if (op.code === OPS.INIT.code) return checkInit(request, end);
@@ -144,7 +160,7 @@ export function nameLength(request: DataView, at: number): number {
 
 /** Returns where a checked request's bytes or repeated structs start: after its structs and names. */
 export function tailAt(op: Op, request: DataView, sizes: MessageSizes = DEFAULT_SIZES): number {
-  return nameAt(op, request, SHAPES[op.code]?.names ?? 0, sizes);
+  return nameAt(op, request, SHAPES[opIndex(op.code)]?.names ?? 0, sizes);
 }
 
 /** Returns the bytes of the extensions at the very end of a request. */
@@ -210,6 +226,14 @@ function byCode<T>(make: (name: OpName, op: Op) => T): readonly (T | undefined)[
     if (op === OPS.CUSE_INIT) continue;
     while (table.length <= op.code) table.push(undefined);
     table[op.code] = make(name, op);
+  }
+  return table;
+}
+
+function byIndex(): readonly (Op | undefined)[] {
+  const table = new Array<Op | undefined>(OP_ROOM).fill(undefined);
+  for (const op of [...OP_BY_CODE, ...Object.values(PRIVATE_OPS)]) {
+    if (op !== undefined) table[opIndex(op.code)] = op;
   }
   return table;
 }

@@ -15,6 +15,7 @@ import type { Log } from '../host/log.ts';
 import { HostLoop, type HostPort } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
 import { PageCache } from '../host/page-cache.ts';
+import { MapCounts } from '../host/range-allocator.ts';
 import { Server } from '../host/server.ts';
 import type { Relay } from '../transport/stream/relay.ts';
 import { SegmentList } from '../virtio/chain.ts';
@@ -60,6 +61,8 @@ export interface HostReport {
   readonly evictedPages: number;
   readonly writtenBackPages: number;
   readonly faults: number;
+  /** Where the host chose the places of mappings: what was asked for, granted, asked back. */
+  readonly maps: Readonly<MapCounts>;
   /** Inodes, frames and leaves in use when the host stopped, after all guests had gone. */
   readonly inodes: number;
   readonly usedFrames: number;
@@ -131,6 +134,7 @@ export class HostCore {
       sleeps: this.loop.sleeps,
       graces: this.pageCache.grace.count,
       ...this.pageCache.counts,
+      maps: { ...(this.#server?.mapCounts ?? new MapCounts()) },
       inodes: this.#server?.store.count ?? 0,
       usedFrames: this.pageCache.frameCount - this.pageCache.freeFrames,
     };
@@ -162,6 +166,8 @@ export class HostCore {
         maxWrite: map.dataSize,
         openFlags: settings.openFlags ?? 0,
         writebackCache: true,
+        usesDax: (attr) => attr.size >= settings.daxFileSize,
+        extensions: settings.extensions,
       });
     const { grace } = this.pageCache;
     // Before another guest can pin anything through the same slot.

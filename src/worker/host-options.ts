@@ -15,6 +15,10 @@ export interface HostSettings {
   readonly writeBackMs: number;
   /** FOPEN_* bits of every OPEN reply to a guest. */
   readonly openFlags?: number;
+  /** Guests that mount with `dax: 'inode'` use their window for files of at least this size. */
+  readonly daxFileSize: number;
+  /** Guests may let the host choose where mappings go. */
+  readonly extensions: boolean;
 }
 
 /**
@@ -45,6 +49,14 @@ export interface HostOptions extends Partial<MemoryOptions> {
   readonly negativeTimeoutMs?: number;
   /** How often dirty pages are written back. Default: 1000. */
   readonly writeBackMs?: number;
+  /**
+   * With `mount({ dax: 'inode' })`: files of at least so many bytes are read and written through the window, smaller
+   * ones by READ and WRITE. Decided when a guest first meets a file, as in Linux; until it has forgotten the file, a
+   * change of size changes nothing. Default: 0, all.
+   */
+  readonly daxFileSize?: number;
+  /** Private additions to FUSE, for guests that ask for them: see docs/wire.md. Default: true. */
+  readonly extensions?: boolean;
 }
 
 const DEFAULTS: MemoryOptions = {
@@ -86,6 +98,8 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
     negativeTimeoutMs: timeout('negativeTimeoutMs', options.negativeTimeoutMs, 0),
     writeBackMs: timeout('writeBackMs', options.writeBackMs, 1000),
     openFlags: cache.openFlags,
+    daxFileSize: size('daxFileSize', options.daxFileSize ?? 0),
+    extensions: options.extensions ?? true,
   };
   const memory: MemoryOptions = {
     cacheSize: options.cacheSize ?? DEFAULTS.cacheSize,
@@ -128,6 +142,12 @@ function timeout(name: string, value: number | undefined, byDefault: number): nu
   const ms = value ?? byDefault;
   if (!(ms >= 0)) throw new RangeError(`${name} is ${value}: it must be 0 or more milliseconds`);
   return ms;
+}
+
+function size(name: string, value: number): number {
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new RangeError(`${name} is ${value}: it must be 0 or more bytes`);
+  return value;
 }
 
 function isLinux(): boolean {

@@ -51,7 +51,12 @@ export class StubChannel implements Channel {
     this.#answer(this.#keep(), this);
   }
 
-  drain(): void {}
+  /** Posted requests that count as not answered yet. */
+  pending = 0;
+
+  drain(): void {
+    this.pending = 0;
+  }
 
   close(): void {
     this.isClosed = true;

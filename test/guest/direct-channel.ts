@@ -77,6 +77,8 @@ export class DirectChannel implements Channel {
     this.#session.handle(this.#call);
   }
 
+  readonly pending = 0;
+
   drain(): void {}
 
   close(): void {

@@ -31,7 +31,15 @@ test('MAP_ALIGNMENT is offered with a window only, HAS_INODE_DAX in dax=inode mo
   const never = init({}, { dax: 'never' }).offered;
   const alignment = (v: DataView) => (InitIn.flags.get(v, 0) & bit('FUSE_MAP_ALIGNMENT')) !== 0;
   expect([always, inode, never].map(alignment)).toEqual([true, true, false]);
-  expect([always, inode, never].map((v) => InitIn.flags2.get(v, 0))).toEqual([0, 2, 0]);
+  expect([always, inode, never].map((v) => InitIn.flags2.get(v, 0) % 2 ** 30)).toEqual([0, 2, 0]);
+});
+
+test('of the private bits each allocation offers its own, and none without a window', () => {
+  const offered = (options: Partial<MountOptions>) =>
+    Math.floor(InitIn.flags2.get(init({}, options).offered, 0) / 2 ** 30);
+  expect(offered({})).toBe(2);
+  expect([offered({ allocation: 'server' }), offered({ allocation: 'combined' })]).toEqual([1, 1]);
+  expect(offered({ allocation: 'server', dax: 'never' })).toBe(0);
 });
 
 test('a map alignment above 2 MiB is refused with a reason; without the flag the field means nothing', () => {

@@ -35,7 +35,7 @@ describe('GETATTR', () => {
 
   test('marks regular files for DAX iff per-inode DAX was agreed on and the policy says so', () => {
     const { attach } = boot();
-    const window = { windowSize: 1 << 21, setup: () => OK, remove: () => OK, clear: () => {} };
+    const window = { windowSize: 1 << 21, setup: () => OK, remove: () => OK, takeUsed: () => false, clear: () => {} };
     const client = attach({ window, usesDax: (attr) => attr.size >= 3 });
     client.init();
     const file = ok(client.create(1, 'a'));

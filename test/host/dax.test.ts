@@ -26,6 +26,10 @@ class FakeMapper implements Mapper {
     return this.answer;
   }
 
+  takeUsed(): boolean {
+    return false;
+  }
+
   clear(): void {}
 }
 

@@ -10,7 +10,13 @@ import { boot } from './world.ts';
 const bit = (flag: keyof typeof INIT_FLAG_BITS): number => 2 ** (INIT_FLAG_BITS[flag] % 32);
 const EXT = bit('FUSE_INIT_EXT');
 
-const window: Mapper = { windowSize: 8 << 20, setup: () => OK, remove: () => OK, clear: () => {} };
+const window: Mapper = {
+  windowSize: 8 << 20,
+  setup: () => OK,
+  remove: () => OK,
+  takeUsed: () => false,
+  clear: () => {},
+};
 
 function sendInit(client: Client, values: { major?: number; minor?: number; flags?: number; flags2?: number }) {
   return client.send('INIT', [bytes(InitIn, { major: 7, minor: 45, max_readahead: 4096, ...values })], { nodeid: 0 });

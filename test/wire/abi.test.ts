@@ -3,8 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { FLAG_FIELDS } from '../../src/wire/flag-fields.ts';
 import * as flags from '../../src/wire/flags.ts';
 import * as ids from '../../src/wire/ids.ts';
-import { COMPAT_SIZES, OP_BY_CODE } from '../../src/wire/message.ts';
+import { COMPAT_SIZES, OP_BY_CODE, opOf } from '../../src/wire/message.ts';
 import { NOTIFIES, OPS, type Op, type Part } from '../../src/wire/ops.ts';
+import { INIT_BITS, opIndex, PRIVATE_INIT_BITS, PRIVATE_OPS, PRIVATE_STRUCTS } from '../../src/wire/private.ts';
 import { layoutOf, nameOf, sizeOf } from '../../src/wire/struct.ts';
 import { STRUCTS } from '../../src/wire/structs.ts';
 import abi from '../fixtures/fuse-abi.json' with { type: 'json' };
@@ -149,7 +150,7 @@ describe('flags and codes', () => {
   });
 
   test('a field with flags is a field of the struct table', () => {
-    const fields = STRUCTS.flatMap((s) => layoutOf(s).map((f) => `${nameOf(s)}.${f.name}`));
+    const fields = [...STRUCTS, ...PRIVATE_STRUCTS].flatMap((s) => layoutOf(s).map((f) => `${nameOf(s)}.${f.name}`));
     for (const field of Object.keys(FLAG_FIELDS)) expect(fields).toContain(field);
   });
 
@@ -167,6 +168,31 @@ describe('flags and codes', () => {
     expect(ids.FUSE_ROOT_ID).toBe(abi.constants.FUSE_ROOT_ID);
     expect(ids.FUSE_KERNEL_VERSION).toBe(abi.protocol.major);
     expect(ids.FUSE_KERNEL_MINOR_VERSION).toBe(abi.protocol.minor);
+  });
+});
+
+describe('what is ours alone', () => {
+  test('no private operation, bit or struct has the number or name of one of the ABI', () => {
+    const numbers: number[] = abi.opcodes.map((op) => op.number);
+    for (const op of Object.values(PRIVATE_OPS)) expect(numbers).not.toContain(op.code);
+    const bits = Object.values(PRIVATE_INIT_BITS);
+    for (const { bit } of abi.init_flags) expect(bits).not.toContain(bit);
+    for (const bit of bits) expect(bit).toBeGreaterThanOrEqual(62);
+    for (const s of PRIVATE_STRUCTS) expect(nameOf(s)).toMatch(/^virtiofs_/);
+    expect(Object.keys(INIT_BITS)).toHaveLength(abi.init_flags.length + bits.length);
+  });
+
+  test('a private operation is found under its own number and under no other', () => {
+    for (const [code, op] of OP_BY_CODE.entries()) expect(opOf(code)).toBe(op);
+    for (const op of Object.values(PRIVATE_OPS)) {
+      expect(opOf(op.code)).toBe(op);
+      expect(opOf(opIndex(op.code))).toBeUndefined();
+    }
+    for (const code of [54, 63, 64, 4096, 0x4cff, 0x4d02, 0xffff_ffff]) expect(opOf(code)).toBeUndefined();
+  });
+
+  test.each(PRIVATE_STRUCTS.map((s) => [nameOf(s), s] as const))('%s ends on a multiple of 8', (_, s) => {
+    expect(sizeOf(s) % 8).toBe(0);
   });
 });
 

@@ -5,6 +5,14 @@ import { FUSE_KERNEL_MINOR_VERSION, FUSE_KERNEL_VERSION, IN_HEADER_SIZE, OUT_HEA
 import { COMPAT_SIZES } from '../../src/wire/message.ts';
 import * as mode from '../../src/wire/mode.ts';
 import { NOTIFIES, type Notify, OPS, type Op, type Part } from '../../src/wire/ops.ts';
+import {
+  MAP_FLAGS,
+  MAP_OUT_FLAGS,
+  PRIVATE_INIT_BITS,
+  PRIVATE_OPS,
+  PRIVATE_STRUCTS,
+  UNMAP_FLAGS,
+} from '../../src/wire/private.ts';
 import { type AnyStruct, layoutOf, nameOf, sizeOf } from '../../src/wire/struct.ts';
 import { STRUCTS } from '../../src/wire/structs.ts';
 
@@ -17,7 +25,8 @@ export interface InitSupport {
 }
 
 export function wireDoc(support?: InitSupport): string {
-  const sections = [head(), operations(), notifications(), structs(), initFlags(support), flagSets(), compatSizes()];
+  const standard = [head(), operations(), notifications(), structs(), initFlags(support), flagSets(), compatSizes()];
+  const sections = [...standard, additions()];
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
@@ -75,6 +84,34 @@ function structs(): string[] {
   return [...about, ...STRUCTS.flatMap((s) => ['', `### ${nameOf(s)} (${sizeOf(s)} bytes)`, '', ...structTable(s)])];
 }
 
+/** Kept apart: nothing of it is FUSE. */
+function additions(): string[] {
+  const ops = Object.entries(PRIVATE_OPS).map(([name, op]) =>
+    row(`0x${op.code.toString(16)}`, name, op.queue, partsOf(op.request), partsOf(op.reply)),
+  );
+  const bits = Object.entries(PRIVATE_INIT_BITS).map(([name, bit]) => row(bit, 'flags2', name));
+  const sets = OWN_SETS.map(([name, set]) => setRow(name, set));
+  return [
+    '## Private additions',
+    '',
+    'Not FUSE: between ends of this project that agreed on the bit, never offered to a kernel. With PRIVATE_MAP the',
+    'server chooses where a mapping goes (MAP), asks for ranges back in the reply (a list of grants), and is answered by',
+    'UNMAP: given back, or pinned; SETUPMAPPING and REMOVEMAPPING are refused. `moffset` of all ones: the server',
+    'chooses; else it is the client’s wish, and the reply’s flags tell which of the two it was. With',
+    'PRIVATE_MAPPED_LENGTH the reply to SETUPMAPPING is `virtiofs_setupmapping_out`.',
+    '',
+    ...table(['no.', 'name', 'queue', 'request', 'reply']),
+    ...ops,
+    '',
+    ...table(['bit', 'word', 'name']),
+    ...bits,
+    '',
+    ...table(['set', 'flags']),
+    ...sets,
+    ...PRIVATE_STRUCTS.flatMap((s) => ['', `### ${nameOf(s)} (${sizeOf(s)} bytes)`, '', ...structTable(s)]),
+  ];
+}
+
 function structTable(s: AnyStruct): string[] {
   const rows = layoutOf(s).map((f) => {
     const set = FLAG_FIELDS[`${nameOf(s)}.${f.name}`];
@@ -89,7 +126,8 @@ const { INIT_FLAG_BITS: _bits, NOTIFY_CODES: _codes, ...fuseSets } = flags;
 const SETS = Object.entries({ ...fuseSets, ...mode }).flatMap(([name, set]): [string, FlagSet][] =>
   typeof set === 'object' ? [[name, set]] : [],
 );
-const SET_NAMES = new Map(SETS.map(([name, set]) => [set, name]));
+const OWN_SETS = Object.entries({ MAP_FLAGS, MAP_OUT_FLAGS, UNMAP_FLAGS });
+const SET_NAMES = new Map<FlagSet, string>([...SETS, ...OWN_SETS].map(([name, set]) => [set, name]));
 
 function initFlags(support: InitSupport | undefined): string[] {
   const rows = Object.entries(flags.INIT_FLAG_BITS).map(([name, bit]) => {
@@ -109,11 +147,13 @@ function initFlags(support: InitSupport | undefined): string[] {
 }
 
 function flagSets(): string[] {
-  const rows = SETS.map(([name, set]) => {
-    const values = Object.entries(set).map(([flag, value]) => `${flag}=0x${value.toString(16)}`);
-    return row(name, values.join(', '));
-  });
+  const rows = SETS.map(([name, set]) => setRow(name, set));
   return ['## Other flags', '', ...table(['set', 'flags']), ...rows];
+}
+
+function setRow(name: string, set: FlagSet): string {
+  const values = Object.entries(set).map(([flag, value]) => `${flag}=0x${value.toString(16)}`);
+  return row(name, values.join(', '));
 }
 
 function compatSizes(): string[] {

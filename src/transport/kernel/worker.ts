@@ -115,7 +115,10 @@ function buildCore(
     buffer: memory.buffer,
     wasm: instantiate(wasmModule('unshared'), memory),
     map,
-    settings: { fs, tag: 'kernel', attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs, writeBackMs: 1000 },
+    settings: {
+      ...{ fs, tag: 'kernel', writeBackMs: 1000, daxFileSize: 0, extensions: false },
+      ...{ attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs },
+    },
     clock: new SystemClock(),
     log,
     makeFileSystem,
