@@ -6,12 +6,12 @@
  * A guest of 2020 slept while it waited, and an exit to the hypervisor stood on each end. Ours may spin: then a request
  * costs a microsecond, and DAX has less to win. So each workload is measured twice: `asleep` as then, `awake` as we do.
  */
-import { Worker } from 'node:worker_threads';
 import { createHost, type Host } from '../src/worker/host.ts';
 import type { CacheMode } from '../src/worker/host-options.ts';
 import { PUBLISHED } from './fio-published.ts';
 import type { JobSetup, Workload } from './fio-worker.ts';
 import { quantile, type Row } from './harness.ts';
+import { type Asked, startWorker } from './workers.ts';
 
 const MIB = 1 << 20;
 const FILE_SIZE = 16 * MIB;
@@ -27,10 +27,7 @@ const CONFIGS: readonly Config[] = ['none', 'none+dax', 'auto', 'always'];
 const WAITS = ['asleep', 'awake'] as const;
 type Wait = (typeof WAITS)[number];
 
-interface Job {
-  readonly worker: Worker;
-  run(workload: Workload): Promise<number>;
-}
+type Job = Asked<Workload | 'end', number>;
 
 export async function fio(): Promise<Row[]> {
   const rows: Row[] = [];
@@ -41,7 +38,7 @@ export async function fio(): Promise<Row[]> {
       for (const config of CONFIGS) jobs.set(config, await startJobs(hosts, config, wait));
       for (const name of Object.keys(PUBLISHED)) rows.push(...(await measureWorkload(name, wait, jobs)));
     } finally {
-      for (const { worker } of [...jobs.values()].flat()) await endJob(worker);
+      for (const job of [...jobs.values()].flat()) await job.end();
       for (const host of hosts) await host.stop();
     }
   }
@@ -74,7 +71,7 @@ async function runOnce(name: string, seed: number, all: readonly Job[]): Promise
     seed,
   };
   const used = name.endsWith('-multi') ? all : all.slice(0, 1);
-  const rates = await Promise.all(used.map((job, i) => job.run({ ...workload, seed: seed * JOBS + i + 1 })));
+  const rates = await Promise.all(used.map((job, i) => job.ask({ ...workload, seed: seed * JOBS + i + 1 })));
   return rates.reduce((sum, rate) => sum + rate, 0);
 }
 
@@ -121,37 +118,7 @@ async function startJobs(hosts: Host[], config: Config, wait: Wait): Promise<Job
       fileSize: FILE_SIZE,
       usesQueue: !isDax,
     };
-    jobs.push(await startJob(setup));
+    jobs.push(await startWorker('bench-fio', setup));
   }
   return jobs;
-}
-
-async function startJob(setup: JobSetup): Promise<Job> {
-  const worker = new Worker(new URL('./bench-fio.js', import.meta.url), { workerData: setup });
-  await answerOf(worker);
-  return {
-    worker,
-    run: async (workload) => {
-      const answer = answerOf(worker);
-      worker.postMessage(workload);
-      return (await answer) as number;
-    },
-  };
-}
-
-function answerOf(worker: Worker): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const answered = (value: unknown) => {
-      worker.off('error', reject);
-      resolve(value);
-    };
-    worker.once('message', answered);
-    worker.once('error', reject);
-  });
-}
-
-async function endJob(worker: Worker): Promise<void> {
-  const ended = new Promise((resolve) => worker.once('exit', resolve));
-  worker.postMessage('end');
-  await ended;
 }

@@ -20,6 +20,11 @@ export interface Row {
   readonly spread: readonly [number, number];
   /** The same ratio as somebody else published it, on a machine of theirs. */
   readonly published?: number;
+  /** What else was counted or timed, on both sides. */
+  readonly details?: {
+    readonly ours: Readonly<Record<string, number>>;
+    readonly theirs: Readonly<Record<string, number>>;
+  };
 }
 
 export interface Measurement {

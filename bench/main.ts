@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import { allocation } from './allocation.ts';
 import { copy } from './copy.ts';
 import { fio } from './fio.ts';
 import { formatRows, makeReport, type Row } from './harness.ts';
@@ -9,7 +10,7 @@ import { kernel } from './kernel.ts';
 import { roundtrip } from './roundtrip.ts';
 import { window } from './window.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel, fio };
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel, allocation, fio };
 /** Those that need nothing but Node. */
 const DEFAULT = ['copy', 'roundtrip', 'window'];
 

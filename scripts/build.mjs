@@ -63,6 +63,7 @@ async function bundles() {
       { in: 'bench/main.ts', out: 'bench' },
       { in: 'bench/echo-worker.ts', out: 'bench-echo' },
       { in: 'bench/fio-worker.ts', out: 'bench-fio' },
+      { in: 'bench/allocation-worker.ts', out: 'bench-allocation' },
     ),
   });
   chmodSync('dist/cli.js', 0o755);
