@@ -7,12 +7,21 @@ import { copy } from './copy.ts';
 import { fio } from './fio.ts';
 import { formatRows, makeReport, type Row } from './harness.ts';
 import { kernel } from './kernel.ts';
+import { mapped } from './mapped.ts';
 import { roundtrip } from './roundtrip.ts';
 import { window } from './window.ts';
 
-const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = { copy, roundtrip, window, kernel, allocation, fio };
+const BENCHES: Readonly<Record<string, () => Promise<Row[]>>> = {
+  copy,
+  roundtrip,
+  window,
+  mapped,
+  kernel,
+  allocation,
+  fio,
+};
 /** Those that need nothing but Node. */
-const DEFAULT = ['copy', 'roundtrip', 'window'];
+const DEFAULT = ['copy', 'roundtrip', 'window', 'mapped'];
 
 /** Runs the named benchmarks, all by default. Returns the exit code. */
 export async function benchCommand(args: readonly string[]): Promise<number> {

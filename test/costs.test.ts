@@ -29,6 +29,7 @@ const WORKLOADS: readonly Workload[] = [
   { name: 'overwrite 8 MiB in place', before: large, run: overwrite },
   { name: 'scan 40 MiB through a window of 16 MiB', before: huge, run: (g) => void g.readFile('/f') },
   { name: 'store one word in 100 pages of a hole', before: hole, run: stores },
+  { name: 'map what another guest wrote, and load a word of each page', before: mebibyte, run: loads },
   { name: 'list 1,000 names', before: many, run: (g) => void g.readdir('/d') },
   { name: 'create and unlink 100 files', run: createUnlink },
   { name: 'append 100 records', run: append },
@@ -73,6 +74,16 @@ async function cost(workload: Workload): Promise<string> {
     `  requests ${after.requestCount - before.requestCount}: ${requests.join(' ')}`,
     `  kicks ${channel.counts.kicks - kicks}, faults ${after.faults - before.faults}, bytes copied ${copied}`,
   ].join('\n');
+}
+
+function mebibyte(guest: Guest): void {
+  guest.writeFile('/f', new Uint8Array(MIB));
+}
+
+function loads(guest: Guest): void {
+  using file = guest.open('/f');
+  using mapping = file.mmap();
+  for (let at = 0; at < MIB; at += 4096) mapping.loadU32(at);
 }
 
 function copiedBefore({ bytes }: Guest['stats']): number {
