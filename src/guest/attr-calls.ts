@@ -6,7 +6,7 @@ import { truncateInode } from './file-change.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 import { mayOpen } from './open-calls.ts';
-import { isOwner, MAY_WRITE, permission } from './permission.ts';
+import { isInGroup, isOwner, MAY_WRITE, permission } from './permission.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_ATIME_NOW, FATTR_MTIME_NOW } = FATTR_FLAGS;
 const NSEC_PER_SEC = 1_000_000_000;
@@ -50,7 +50,8 @@ export function chownInode(mount: Mount, inode: Inode, uid: number, gid: number)
   const { credentials } = mount.session;
   const owned = mustOwn(mount, inode);
   if (owned !== OK) return owned;
-  const givesAway = (uid !== -1 && uid !== inode.uid) || (gid !== -1 && gid !== inode.gid && gid !== credentials.gid);
+  const givesAway =
+    (uid !== -1 && uid !== inode.uid) || (gid !== -1 && gid !== inode.gid && !isInGroup(credentials, gid));
   if (credentials.uid !== 0 && givesAway) return EPERM;
   const { change } = mount.attrs;
   change.valid = (uid === -1 ? 0 : FATTR_UID) | (gid === -1 ? 0 : FATTR_GID);

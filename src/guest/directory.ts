@@ -7,6 +7,7 @@ import { DirentReader } from '../wire/dirent.ts';
 import { EBADF, ENOSYS, type Errno, OK } from '../wire/errno.ts';
 import { EntryOut } from '../wire/fuse.ts';
 import type { Fh } from '../wire/ids.ts';
+import { O_DIRECTORY } from '../wire/mode.ts';
 import { OPS } from '../wire/ops.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
@@ -22,6 +23,10 @@ export class OpenDirectory {
   /** DT_* */
   type = 0;
   readonly inode: Inode;
+  /** open(2) flags. */
+  readonly flags: number;
+  /** Descriptors that name it. */
+  refs = 1;
   readonly #mount: Mount;
   readonly #fh: Fh;
   readonly #hasHandle: boolean;
@@ -32,8 +37,9 @@ export class OpenDirectory {
   #isFirst = true;
   #isOpen = true;
 
-  constructor(mount: Mount, inode: Inode, fh: Fh, hasHandle: boolean) {
+  constructor(mount: Mount, inode: Inode, fh: Fh, hasHandle: boolean, flags = O_DIRECTORY) {
     this.#mount = mount;
+    this.flags = flags;
     this.inode = inode;
     this.#fh = fh;
     this.#hasHandle = hasHandle;
@@ -51,11 +57,30 @@ export class OpenDirectory {
     return this.#take();
   }
 
-  close(): void {
-    if (!this.#isOpen) return;
+  /** Where the next entry is, as the host's own cookie: two words, 0 and 0 at the start. */
+  get cookie(): readonly [low: number, high: number] {
+    return [this.#cookieLow, this.#cookieHigh];
+  }
+
+  /** seekdir(3), rewinddir(3): the next entry is read anew from the host. */
+  seek(low: number, high: number): void {
+    this.#reader = new DirentReader('plain');
+    this.#cookieLow = low;
+    this.#cookieHigh = high;
+    this.#isFirst = low === 0 && high === 0;
+  }
+
+  fsync(dataOnly: boolean): Errno {
+    if (!this.#isOpen) return EBADF;
+    return this.#mount.files.fsync(OPS.FSYNCDIR.code, this.inode.nodeid, this.#fh, dataOnly);
+  }
+
+  close(): Errno {
+    if (!this.#isOpen) return EBADF;
     this.#isOpen = false;
     if (this.#hasHandle) this.#mount.files.release(OPS.RELEASEDIR.code, this.inode.nodeid, this.#fh, 0);
     this.#mount.inodes.release(this.inode);
+    return OK;
   }
 
   #take(): number {

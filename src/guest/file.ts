@@ -11,6 +11,7 @@ import { FOPEN_FLAGS } from '../wire/flags.ts';
 import type { Fh } from '../wire/ids.ts';
 import { O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE } from '../wire/mode.ts';
 import { OPS } from '../wire/ops.ts';
+import { OpenDirectory } from './directory.ts';
 import { fallocateFile, fsyncFile, truncateFile } from './file-change.ts';
 import { readFileData } from './file-read.ts';
 import { writeFileData } from './file-write.ts';
@@ -26,8 +27,10 @@ export class OpenFile {
   readonly mount: Mount;
   readonly inode: Inode;
   readonly fh: Fh;
-  /** open(2) flags. */
-  readonly flags: number;
+  /** open(2) flags; fcntl(2) may change O_APPEND. */
+  flags: number;
+  /** Descriptors that name it. */
+  refs = 1;
   readonly #openFlags: number;
   readonly #hasHandle: boolean;
   /** A mapping keeps the description, as in POSIX: the handle is released after the last of them is gone. */
@@ -139,6 +142,21 @@ export class OpenFile {
     return errno;
   }
 
+  /** An open directory is listed, not read: the same handle as that. */
+  toDirectory(): OpenDirectory {
+    const { mount, inode } = this;
+    const directory = new OpenDirectory(mount, inode, this.fh, this.#hasHandle, this.flags);
+    this.#isOpen = false;
+    mount.openFiles.delete(this);
+    mount.inodes.release(inode);
+    return directory;
+  }
+
+  /** What close(2) of one of several descriptors does. */
+  flush(): Errno {
+    return this.#flush();
+  }
+
   /** Called by a mapping when it goes. */
   removeMapping(mapping: Mapping): void {
     this.mappings.delete(mapping);
@@ -158,10 +176,11 @@ export class OpenFile {
 
   /** A reader has nothing to report; but closing any descriptor takes the process's locks, and FLUSH does that. */
   #flush(): Errno {
-    const hasLocks = this.mount.locks.locked.delete(this.inode);
+    const { task } = this.mount;
+    const hasLocks = task.locked.delete(this.inode);
     const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);
     const lost = this.mayWrite ? (this.mount.pages?.flush(this.inode) ?? OK) : OK;
-    const errno = isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh) : OK;
+    const errno = isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh, task.lockOwner) : OK;
     return lost !== OK ? lost : errno;
   }
 

@@ -10,6 +10,7 @@ import { bytePosition, openFlags, type PathLike, type TimeLike, timeChange } fro
 import { accessPath, chmodInode, chownInode, statPath, truncatePath, utimensInode } from './attr-calls.ts';
 import type { Channel } from './channel.ts';
 import { type GuestStats, requestsByName } from './counters.ts';
+import type { Credentials } from './credentials.ts';
 import { FsError, pathText } from './errors.ts';
 import type { Inode } from './inode.ts';
 import { Mount } from './mount.ts';
@@ -19,10 +20,12 @@ import { Directory } from './open-dir.ts';
 import { File } from './open-file.ts';
 import type { MountOptions } from './options.ts';
 import { linkPath, mkdirPath, mknodPath, renamePath, rmdirPath, symlinkPath, unlinkPath } from './path-calls.ts';
+import { Process } from './process.ts';
 import { type DirectoryEntry, type StatFs, Stats } from './stats.ts';
 import type { Window } from './window.ts';
 
 const encoder = new TextEncoder();
+const ROOT = '/' as ByteString;
 
 export interface WriteFileOptions {
   /** Permission bits of a new file; default 0o666, less the umask. */
@@ -147,8 +150,8 @@ export class Guest {
   realpath(path: PathLike): string {
     const { namei } = this.mount;
     this.#check(namei.resolve(this.#cwd, pathBytes(path), true), 'realpath', path);
-    if (namei.inode.isDirectory) return textOfBytes(pathOf(namei.inode));
-    const parent = pathOf(namei.parent);
+    if (namei.inode.isDirectory) return textOfBytes(pathOf(namei.inode, namei.root) ?? ROOT);
+    const parent = pathOf(namei.parent, namei.root) ?? ROOT;
     return textOfBytes(`${parent === '/' ? '' : parent}/${namei.name}` as ByteString);
   }
 
@@ -233,6 +236,11 @@ export class Guest {
   /** syncfs(2): everything anybody wrote is on the host's storage afterwards. */
   sync(): void {
     this.#check(this.mount.sync(), 'sync', '/');
+  }
+
+  /** A process of this guest, with descriptors, a working directory and credentials of its own. */
+  spawn(who: Partial<Credentials> = {}): Process {
+    return new Process(this.mount, { ...this.mount.task.credentials, ...who });
   }
 
   /** What this guest has done so far. */

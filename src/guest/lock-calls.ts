@@ -6,7 +6,7 @@ import { EBADF, EINTR, ENOLCK, EOPNOTSUPP, EOVERFLOW, type Errno, ETIMEDOUT, OK 
 import { F_RDLCK, F_UNLCK, F_WRLCK } from '../wire/mode.ts';
 import { bytePosition } from './arguments.ts';
 import type { OpenFile } from './file.ts';
-import { type Lock, PROCESS_OWNER, TO_END } from './request-locks.ts';
+import { type Lock, TO_END } from './request-locks.ts';
 
 export type LockType = 'shared' | 'exclusive' | 'unlock';
 
@@ -51,8 +51,9 @@ const NO_PID = 0xffff_ffff;
 export function lockRange(file: OpenFile, options: LockOptions): Errno {
   const lock = rangeLock(file, options, typeOf(options.type));
   const errno = typeof lock === 'number' ? lock : set(file, lock, options);
-  if (errno === OK && typeof lock !== 'number' && lock.owner === PROCESS_OWNER && lock.type !== F_UNLCK) {
-    file.mount.locks.locked.add(file.inode);
+  const { task } = file.mount;
+  if (errno === OK && typeof lock !== 'number' && lock.owner === task.lockOwner && lock.type !== F_UNLCK) {
+    task.locked.add(file.inode);
   }
   return errno;
 }
@@ -107,13 +108,14 @@ function rangeLock(file: OpenFile, options: LockRange, type: number): Lock | Err
   if (length - 1 > TO_END - start) return EOVERFLOW;
   const end = length === 0 ? TO_END : start + length - 1;
   const isProcess = options.owner !== 'file';
+  const { task } = file.mount;
   return {
-    owner: isProcess ? PROCESS_OWNER : file.lockOwner(),
+    owner: isProcess ? task.lockOwner : file.lockOwner(),
     isFlock: false,
     type,
     start,
     end,
-    pid: isProcess ? file.mount.options.pid : NO_PID,
+    pid: isProcess ? task.credentials.pid : NO_PID,
   };
 }
 

@@ -18,6 +18,7 @@ import { FileRequests } from './request-files.ts';
 import { LockRequests } from './request-locks.ts';
 import { NameRequests } from './request-names.ts';
 import { Session } from './session.ts';
+import { Task } from './task.ts';
 import type { Window } from './window.ts';
 
 export class Mount {
@@ -38,6 +39,7 @@ export class Mount {
   /** Undefined: data that does not go through a window is not kept. */
   readonly pages: PageCache | undefined;
   readonly openFiles = new Set<OpenFile>();
+  #task: Task;
 
   /** `window` counts only if the channel has one; a window of no range is none. */
   constructor(channel: Channel, window: Window | undefined, options: MountOptions) {
@@ -57,6 +59,8 @@ export class Mount {
     this.inodes = new InodeCache(this.session, this.attrs, this.forgets, clock, dax);
     this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);
     this.namei = new Namei(this.session, this.names, this.inodes, this.dentries);
+    const { root } = this.inodes;
+    this.#task = new Task(this.session.credentials, root, root, this.locks.newOwner());
     if (usable !== undefined && dax !== 'never') {
       this.dax = new Dax(usable, this.session, this.inodes, this.options);
       this.inodes.onEvict(this.dax);
@@ -66,6 +70,20 @@ export class Mount {
       this.pages = new PageCache(pageCacheSize, writeback, session, files, inodes, counters, clock);
       this.inodes.onPages(this.pages);
     }
+  }
+
+  /** Who is running. */
+  get task(): Task {
+    return this.#task;
+  }
+
+  /** From here on calls are made on behalf of `task`. Returns who ran before, to go back to. */
+  enter(task: Task): Task {
+    const before = this.#task;
+    this.#task = task;
+    this.session.credentials = task.credentials;
+    this.namei.root = task.root;
+    return before;
   }
 
   /** Forgets everything that is not in use, and tells the host. */

@@ -32,6 +32,8 @@ export class Namei {
   name = '' as ByteString;
   last: LastKind = 'root';
   hasTrailingSlash = false;
+  /** Where absolute paths start; ".." does not lead out of it. */
+  root: Inode;
   readonly #session: Session;
   readonly #names: NameRequests;
   readonly #inodes: InodeCache;
@@ -44,6 +46,7 @@ export class Namei {
     this.#names = names;
     this.#inodes = inodes;
     this.#dentries = dentries;
+    this.root = inodes.root;
     this.inode = inodes.root;
     this.parent = inodes.root;
   }
@@ -137,13 +140,13 @@ export class Namei {
       const errno = this.#step(this.parent, this.name);
       return errno;
     }
-    this.inode = this.last === 'dotdot' ? (this.parent.parent ?? this.parent) : this.parent;
+    this.inode = this.last === 'dotdot' ? this.#up(this.parent) : this.parent;
     return OK;
   }
 
   /** Walks to the directory that holds the last component; sets parent, name, last and hasTrailingSlash. */
   #walk(base: Inode, path: ByteString): Errno {
-    let directory = path.charCodeAt(0) === SLASH ? this.#inodes.root : base;
+    let directory = path.charCodeAt(0) === SLASH ? this.root : base;
     let rest = path;
     let at = skipSlashes(rest, 0);
     this.last = 'root';
@@ -166,7 +169,7 @@ export class Namei {
       }
       const target = this.#follow(this.inode);
       if (typeof target !== 'string') return target;
-      if (target.charCodeAt(0) === SLASH) directory = this.#inodes.root;
+      if (target.charCodeAt(0) === SLASH) directory = this.root;
       rest = `${target}/${rest.slice(next)}` as ByteString;
       at = skipSlashes(rest, 0);
     }
@@ -189,12 +192,16 @@ export class Namei {
       return OK;
     }
     if (name === DOT_DOT) {
-      this.inode = directory.parent ?? directory;
+      this.inode = this.#up(directory);
       return OK;
     }
     const errno = this.#dentries.lookup(directory, name, this.#mustAsk);
     if (errno === OK) this.inode = this.#dentries.found as Inode;
     return errno;
+  }
+
+  #up(directory: Inode): Inode {
+    return directory === this.root ? directory : (directory.parent ?? directory);
   }
 
   #maySearch(directory: Inode): Errno {
@@ -212,10 +219,13 @@ export class Namei {
   }
 }
 
-/** Returns the absolute path of a cached directory. */
-export function pathOf(directory: Inode): ByteString {
+/** Returns the absolute path of a cached directory as seen from `root`; undefined when it is not below. */
+export function pathOf(directory: Inode, root: Inode): ByteString | undefined {
   let path = '';
-  for (let i = directory; i.parent !== undefined; i = i.parent) path = `/${i.name}${path}`;
+  for (let i = directory; i !== root; i = i.parent) {
+    if (i.parent === undefined) return undefined;
+    path = `/${i.name}${path}`;
+  }
   return (path === '' ? '/' : path) as ByteString;
 }
 

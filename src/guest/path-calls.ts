@@ -50,9 +50,16 @@ export function symlinkPath(mount: Mount, target: ByteString, base: Inode, path:
   return made === OK ? adopt(mount, parent, name, version) : made;
 }
 
-/** A symlink at the end of the old path is linked itself, as Linux does. */
-export function linkPath(mount: Mount, base: Inode, path: ByteString, newBase: Inode, newPath: ByteString): Errno {
-  const errno = mount.namei.resolve(base, path, false);
+/** A symlink at the end of the old path is linked itself, as Linux does, unless `follow`. */
+export function linkPath(
+  mount: Mount,
+  base: Inode,
+  path: ByteString,
+  newBase: Inode,
+  newPath: ByteString,
+  follow = false,
+): Errno {
+  const errno = mount.namei.resolve(base, path, follow);
   if (errno !== OK) return errno;
   const { inode } = mount.namei;
   if (inode.isDirectory) return EPERM;

@@ -17,8 +17,13 @@ export function permission(inode: Inode, mask: number, who: Credentials): Errno 
     const lacksExec = (mask & MAY_EXEC) !== 0 && !inode.isDirectory && (inode.mode & 0o111) === 0;
     return lacksExec ? EACCES : OK;
   }
-  const shift = who.uid === inode.uid ? 6 : who.gid === inode.gid ? 3 : 0;
+  const shift = who.uid === inode.uid ? 6 : isInGroup(who, inode.gid) ? 3 : 0;
   return ((inode.mode >> shift) & mask) === mask ? OK : EACCES;
+}
+
+/** Whether a group is one of `who`'s. */
+export function isInGroup(who: Credentials, gid: number): boolean {
+  return who.gid === gid || (who.groups?.includes(gid) ?? false);
 }
 
 /** Whether `who` may remove or rename `child` out of a directory that it may write to. */

@@ -81,12 +81,13 @@ export class FileRequests {
     return fuse.WriteOut.size.get(this.#session.channel.view, this.#session.channel.reply);
   }
 
-  flush(nodeid: NodeId, fh: Fh): Errno {
+  /** `owner`: whose record locks on the file go with it. */
+  flush(nodeid: NodeId, fh: Fh, owner: number): Errno {
     const session = this.#session;
     if (session.lacks(OPS.FLUSH.code)) return OK;
     const at = session.begin(OPS.FLUSH.code, nodeid, FLUSH_IN_SIZE, 0);
     fuse.FlushIn.fh.set(session.channel.view, at, fh);
-    writeFlushOwner(session.channel.view, at);
+    writeFlushOwner(session.channel.view, at, owner);
     return ignoreEnosys(session.call());
   }
 

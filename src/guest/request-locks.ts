@@ -6,11 +6,8 @@ import type { Fh, NodeId } from '../wire/ids.ts';
 import { F_UNLCK } from '../wire/mode.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import type { Inode } from './inode.ts';
 import type { Session } from './session.ts';
 
-/** The process, as a lock owner: the whole guest is one. Open file descriptions count on from here. */
-export const PROCESS_OWNER = 1;
 /** "To the end of the file, however far it grows." */
 export const TO_END = Number.MAX_SAFE_INTEGER;
 
@@ -30,10 +27,8 @@ export interface Lock {
 }
 
 export class LockRequests {
-  /** Files of which the process has locked ranges: closing any descriptor of one releases them. */
-  readonly locked = new Set<Inode>();
   readonly #session: Session;
-  #lastOwner = PROCESS_OWNER;
+  #lastOwner = 0;
 
   constructor(session: Session) {
     this.#session = session;
@@ -96,6 +91,6 @@ export class LockRequests {
 }
 
 /** FLUSH names the process whose locks it takes. */
-export function writeFlushOwner(view: DataView, at: number): void {
-  FlushIn.lock_owner.setWords(view, at, PROCESS_OWNER, 0);
+export function writeFlushOwner(view: DataView, at: number, owner: number): void {
+  FlushIn.lock_owner.setWords(view, at, owner, 0);
 }

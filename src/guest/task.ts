@@ -1,0 +1,21 @@
+/** Who is running: the process on whose behalf calls are made. The mount has one current task at a time. */
+import type { Credentials } from './credentials.ts';
+import type { Inode } from './inode.ts';
+
+export class Task {
+  credentials: Credentials;
+  /** Where absolute paths start, and what ".." does not leave: chroot(2). */
+  root: Inode;
+  cwd: Inode;
+  /** As an owner of record locks. Open file descriptions have numbers of their own. */
+  readonly lockOwner: number;
+  /** Files of which it has locked ranges: closing any descriptor of one releases them. */
+  readonly locked = new Set<Inode>();
+
+  constructor(credentials: Credentials, root: Inode, cwd: Inode, lockOwner: number) {
+    this.credentials = credentials;
+    this.root = root;
+    this.cwd = cwd;
+    this.lockOwner = lockOwner;
+  }
+}
