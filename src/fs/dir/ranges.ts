@@ -59,7 +59,8 @@ export class Ranges {
     if (this.#native !== undefined) {
       // Holes that were stored into through a window are holes in the file until then.
       this.#data.flush(inode);
-      const found = this.#native.seek(this.#data.ensure(inode, ACCESS_READ), pos, whence);
+      const fd = inode.data?.fd ?? this.#data.ensure(inode, ACCESS_READ);
+      const found = this.#native.seek(fd, pos, whence);
       if (found !== -EINVAL) return found;
     }
     const fileSize = Number(this.#anchor.stat(inode).size);
