@@ -13,8 +13,10 @@ import {
 import { describe, expect, test } from 'vitest';
 import { type ByteString, textOfBytes } from '../../src/base/bytes.ts';
 import type { DirInode } from '../../src/fs/dir/inode.ts';
+import { findNative } from '../../src/fs/dir/native.ts';
 import { Caller } from '../../src/host/inode.ts';
-import type { Errno } from '../../src/wire/errno.ts';
+import { silentLog } from '../../src/host/log.ts';
+import { type Errno, errnoName } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import * as mode from '../../src/wire/mode.ts';
 import { bootDir, check, type DirWorld, errnoOfResult, name, ok, openBelow } from '../fakes/dir-world.ts';
@@ -50,6 +52,10 @@ function listed(world: DirWorld, inode: DirInode, caller: Caller): string[] {
   return ok(world.fs.listxattr!(inode, caller) as ByteString[] | Errno)
     .map(textOfBytes)
     .sort();
+}
+
+function bytesOf32(value: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
 }
 
 describe.skipIf(nativeSkipReason !== undefined)(nativeTitle('a directory with native system calls'), () => {
@@ -102,6 +108,17 @@ describe.skipIf(nativeSkipReason !== undefined)(nativeTitle('a directory with na
     expect(get(world, file, 'system.posix_acl_access')).toBe('ENOTSUP');
     expect(set(world, file, 'system.posix_acl_access', '\x02\0\0\0')).toBe('ENOTSUP');
     expect(errnoOfResult(world.fs.removexattr!(file, name('system.posix_acl_access'), superuser))).toBe('ENOTSUP');
+    // Somebody else sets one: owner rw, uid 1 r, group r, mask r, others r.
+    const entry = (tag: number, bits: number, id = 0xffff_ffff) => [tag, 0, bits, 0, ...bytesOf32(id)];
+    const list = [2, 0, 0, 0, ...entry(1, 6), ...entry(2, 4, 1), ...entry(4, 4), ...entry(16, 4), ...entry(32, 4)];
+    const done = findNative(silentLog)!.setxattr(
+      world.out('file'),
+      name('system.posix_acl_access'),
+      Buffer.from(list),
+      0,
+    );
+    expect(['OK', 'ENOTSUP']).toContain(errnoName(done));
+    expect(listed(world, file, superuser)).toEqual([]);
   });
 
   test.runIf(isRoot)('lists trusted names to the superuser alone, and sets those of a link on the link', () => {
@@ -128,6 +145,17 @@ describe.skipIf(nativeSkipReason !== undefined)(nativeTitle('a directory with na
     expect([file.cached!.residentPages, resident]).toEqual([1, 1]);
     check(world.fs.unlink(world.fs.root, name('file')));
     expect(get(world, file, 'user.a')).toBe('x');
+    world.fs.release(file, 0);
+  });
+
+  test('still notices what somebody else changed just before an attribute was set', () => {
+    const world = boot();
+    world.put('file', 'old');
+    const file = world.open(world.walk('file'));
+    expect(world.read(file)).toBe('old');
+    writeFileSync(world.out('file'), 'newer');
+    expect(set(world, file, 'user.a', 'x')).toBe('no error');
+    expect(world.read(file)).toBe('newer');
     world.fs.release(file, 0);
   });
 
@@ -173,7 +201,8 @@ describe.skipIf(nativeSkipReason !== undefined)(nativeTitle('a directory with na
     expect([lstatSync(world.out('a')).isDirectory(), readFileSync(world.out('sub'), 'latin1')]).toEqual([true, 'aaa']);
     expect([world.walk('a'), world.walk('sub'), world.walk('a/inner')]).toEqual([sub, a, inner]);
     world.fs.checkInvariants();
-    check(world.fs.rename(sub, name('inner'), root, name('sub'), mode.RENAME_EXCHANGE));
+    check(world.fs.rename(root, name('sub'), sub, name('inner'), mode.RENAME_EXCHANGE));
+    expect(world.fs.parent(inner)).toBe(root);
     expect([world.walk('sub'), world.walk('a/inner')]).toEqual([inner, a]);
     const exchange = (from: string, to: string) =>
       errnoOfResult(world.fs.rename(root, name(from), root, name(to), mode.RENAME_EXCHANGE));
