@@ -229,6 +229,21 @@ describe.skipIf(nativeSkipReason !== undefined)(nativeTitle('a directory with na
     expect(world.walk('a')).toBe(world.walk('c'));
   });
 
+  test('finds what is in an exchanged directory that nobody holds itself', () => {
+    const world = boot({ descriptorLimit: 1 });
+    const { root } = world.fs;
+    world.put('a');
+    const sub = world.mkdir(root, 'sub');
+    world.put('sub/file');
+    const file = world.walk('sub/file');
+    world.fs.forget(sub);
+    for (let i = 0; i < 100; i++) world.walk('a');
+    check(world.fs.rename(root, name('a'), root, name('sub'), mode.RENAME_EXCHANGE));
+    for (let i = 0; i < 100; i++) world.walk('sub');
+    expect(world.attr(file).nlink).toBe(1);
+    world.fs.checkInvariants();
+  });
+
   test('links the object, whatever has taken its name, and a symbolic link as such', () => {
     const world = boot();
     world.put('file', 'old');

@@ -229,8 +229,8 @@ export class Names {
     // Nothing happens if both names are one object.
     else if (replaced !== undefined && !this.#isAt(replaced, to)) this.#lost(replaced);
     if (moved !== undefined) this.#moved(moved, newParent, newName);
-    // What nobody held went when it lost its place.
-    if (flags === RENAME_EXCHANGE && replaced?.shown === true) this.#moved(replaced, parent, name);
+    // What nobody needed went when it lost its place.
+    if (flags === RENAME_EXCHANGE && isNeeded(replaced)) this.#moved(replaced, parent, name);
     return OK;
   }
 
@@ -359,6 +359,10 @@ export class Names {
     this.#table.place(inode, parent, name);
     this.#data.after(inode);
   }
+}
+
+function isNeeded(inode: DirInode | undefined): inode is DirInode {
+  return inode !== undefined && (inode.shown || (inode.children?.size ?? 0) > 0);
 }
 
 function missingOr(path: Path, errno: Errno): Errno {
