@@ -1,8 +1,10 @@
 // The proof with software nobody here wrote: each script of test/kernel/software runs in a mount of the real kernel.
-// Usage: node scripts/kernel-proof.mjs [--quick] [--memory|--dir] [--writeback] [NAME…]
+// Usage: node scripts/kernel-proof.mjs [--quick] [--memory|--dir|--plain] [--writeback] [NAME…]
+// --dir: a directory, with native system calls where their package is installed; --plain: one without them.
 // Needs Linux, root, /dev/fuse, dist/. --writeback: mounts with -o writeback_cache.
 // One line per step. Exit code 1 if a step failed, or if something was left behind after an unmount.
 // A step whose tools are missing is skipped, or all if we cannot mount: a failure with VIRTIOFS_REQUIRE=kernel-proof.
+// With `native` in VIRTIOFS_REQUIRE too, --dir must have all that the package gives.
 // SEED=… runs the random steps again as they were.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -15,15 +17,18 @@ const SOFTWARE = join(ROOT, 'test/kernel/software');
 const CLI = join(ROOT, 'dist/cli.js');
 /** Short things first: they say soonest that something is wrong. */
 const STEPS = ['build', 'tar', 'rsync', 'sqlite', 'tree', 'git', 'dbench', 'fio', 'fsx', 'stress-ng'];
-const KINDS = ['memory', 'dir'];
-const FLAGS = ['--quick', '--memory', '--dir', '--writeback'];
+const KINDS = ['memory', 'dir', 'plain'];
+const FLAGS = ['--quick', '--memory', '--dir', '--plain', '--writeback'];
 /** What a step may ask of a file system, by the variable that it looks at. */
 const PROBES = {
   HAS_XATTR: 'touch "$1"; setfattr -n user.a -v b "$1"',
   HAS_ACL: 'touch "$1"; setfacl -m u:1:r "$1"',
   HAS_FIFO: 'mkfifo "$1"',
+  HAS_HOLES: 'head -c 1M /dev/zero > "$1"; fallocate -p -l 1M "$1"; test "$(stat -c %b "$1")" = 0',
   EXACT_TIMES: 'mkdir "$1"; touch -d @1.123456789 "$1"; test "$(stat -c %.9Y "$1")" = 1.123456789',
 };
+/** What a directory has only with native system calls. */
+const NATIVE = ['HAS_XATTR', 'HAS_FIFO', 'HAS_HOLES', 'EXACT_TIMES'];
 const STEP_SECONDS = 240;
 const READY_MS = 20_000;
 const END_MS = 20_000;
@@ -33,7 +38,8 @@ const SHOWN_LINES = 40;
 const SHOWN_CHARACTERS = 400;
 
 const { kinds, steps, isQuick, options } = parse(process.argv.slice(2));
-const isRequired = (process.env.VIRTIOFS_REQUIRE ?? '').split(',').includes('kernel-proof');
+const required = (process.env.VIRTIOFS_REQUIRE ?? '').split(',');
+const isRequired = required.includes('kernel-proof');
 const seed = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const complaints = [];
 /** What runs now, for a signal to end. */
@@ -106,13 +112,16 @@ function probe({ kind, mount }) {
   }
   const missing = Object.keys(features).filter((name) => features[name] === '0');
   if (missing.length > 0) console.log(`${kind.padEnd(7)} without ${missing.join(', ')}`);
+  const lost = kind === 'dir' && required.includes('native') ? missing.filter((name) => NATIVE.includes(name)) : [];
+  if (lost.length > 0) complaints.push(`VIRTIOFS_REQUIRE asks for native, but dir is without ${lost.join(', ')}`);
   return features;
 }
 
 async function startServer({ kind, base, mount }) {
-  const spec = kind === 'dir' ? `dir:${base}/tmpfs/backing` : 'memory';
+  const spec = kind === 'memory' ? 'memory' : `dir:${base}/tmpfs/backing`;
+  const words = kind === 'plain' ? `${options},no_native` : options;
   // A session of its own: Ctrl-C is for us, and we unmount.
-  const server = spawn(process.execPath, [CLI, 'mount', spec, mount, '-o', options], { detached: true });
+  const server = spawn(process.execPath, [CLI, 'mount', spec, mount, '-o', words], { detached: true });
   server.said = '';
   server.ended = new Promise((resolve) => {
     server.once('close', (code, signal) => resolve(code ?? signal));

@@ -219,9 +219,10 @@ test('every link in a document leads to a file', () => {
 
 test('the package depends on nothing at run time; its lock file is whole and names no registry', () => {
   const manifest = JSON.parse(read('package.json')) as Record<string, unknown>;
-  for (const kind of ['dependencies', 'peerDependencies', 'optionalDependencies']) {
-    expect(manifest[kind] ?? {}).toEqual({});
-  }
+  for (const kind of ['dependencies', 'optionalDependencies']) expect(manifest[kind] ?? {}).toEqual({});
+  // A user may install it; nobody must.
+  expect(Object.keys(manifest['peerDependencies'] ?? {})).toEqual(['koffi']);
+  expect(manifest['peerDependenciesMeta']).toEqual({ koffi: { optional: true } });
   const lock = read('package-lock.json');
   expect(lock).not.toContain('"resolved"');
   // npm leaves out what this machine did not install if a node_modules was there; then `npm ci` fails everywhere.

@@ -137,7 +137,7 @@ function specWith(spec: FileSystemSpec, options: KernelMountOptions): FileSystem
   if (spec.type === 'fuse') throw new TypeError('mount cannot serve fuse:SOCKET: let its server mount itself');
   const isForMemory = uid !== undefined || gid !== undefined || mode !== undefined || size !== undefined;
   if (isForMemory) throw new TypeError('mount options uid=, gid=, mode= and size= are for memory: leave them out here');
-  return { ...spec, readOnly: options.readOnly };
+  return { ...spec, readOnly: options.readOnly, native: options.native };
 }
 
 function log(level: LogLevel, text: string): void {

@@ -20,8 +20,8 @@ export async function loadFileSystem(spec: FileSystemSpec, cacheSize: number): P
   }
   if (spec.type === 'fuse') throw new TypeError(`fuse:${spec.path} can be mounted by guests of createHost() only`);
   const { DirFileSystem } = await import('../fs/dir/dir.ts');
-  return (pageCache, clock, log) =>
-    new DirFileSystem({ path: spec.path, pageCache, clock, log, readOnly: spec.readOnly ?? false });
+  const { path, readOnly = false, native = true } = spec;
+  return (pageCache, clock, log) => new DirFileSystem({ path, pageCache, clock, log, readOnly, native });
 }
 
 export interface RelaySettings {

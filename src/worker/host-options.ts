@@ -31,7 +31,8 @@ export type CacheMode = 'none' | 'auto' | 'always';
 /** A file system by name: what SPEC means on the command line. */
 export type FileSystemSpec =
   | { readonly type: 'memory'; readonly size?: number }
-  | { readonly type: 'dir'; readonly path: string; readonly readOnly?: boolean }
+  /** `native`: use the optional package of system calls, if it is installed. Default: yes. */
+  | { readonly type: 'dir'; readonly path: string; readonly readOnly?: boolean; readonly native?: boolean }
   /** A foreign FUSE server behind a Unix socket. */
   | { readonly type: 'fuse'; readonly path: string };
 

@@ -14,10 +14,18 @@ import { Attr, AttrChange, Caller } from '../../src/host/inode.ts';
 import { SegmentList } from '../../src/virtio/chain.ts';
 import { type Errno, errnoName, OK } from '../../src/wire/errno.ts';
 import { O_RDWR, S_IFREG } from '../../src/wire/mode.ts';
+import { nativeSkipReason } from './native.ts';
 import { createTestPages } from './pages.ts';
 
-/** Everything below runs once for each anchor. */
-export const ANCHORS = process.platform === 'linux' ? (['descriptors', 'paths'] as const) : (['paths'] as const);
+/** How a world is anchored: with native system calls, where their package is installed, or without. */
+export type AnchorKind = 'descriptors' | 'paths' | 'descriptors and native calls';
+
+/** Everything below runs once for each. */
+export const ANCHORS: readonly AnchorKind[] = [
+  ...(process.platform === 'linux' ? (['descriptors'] as const) : []),
+  'paths',
+  ...(nativeSkipReason === undefined ? (['descriptors and native calls'] as const) : []),
+];
 
 /** In memory where that is possible: thousands of files are made and removed. */
 const TEMPORARY = process.env['TMPDIR'] ?? (existsSync('/dev/shm') ? '/dev/shm' : tmpdir());
@@ -29,6 +37,12 @@ export interface Listed {
   readonly cookie: number;
 }
 
+type WorldOptions = Omit<Partial<DirOptions>, 'anchor' | 'native'> & {
+  anchor?: AnchorKind;
+  frames?: number;
+  setUp?: (dir: string) => void;
+};
+
 export class DirWorld {
   readonly dir: string;
   readonly lines: string[] = [];
@@ -37,8 +51,8 @@ export class DirWorld {
   readonly caller = new Caller();
   readonly #attr = new Attr();
 
-  constructor(options: Partial<DirOptions> & { frames?: number; setUp?: (dir: string) => void } = {}) {
-    const { frames = 512, setUp, ...rest } = options;
+  constructor(options: WorldOptions = {}) {
+    const { frames = 512, setUp, anchor, ...rest } = options;
     this.dir = mkdtempSync(join(TEMPORARY, 'virtiofs-dir-'));
     setUp?.(this.dir);
     this.pages = createTestPages({ frames });
@@ -49,8 +63,14 @@ export class DirWorld {
       log: (level, text) => this.lines.push(`${level} ${text}`),
       // Most tests are about what is left when nobody holds a file.
       idleMax: 0,
+      ...(anchor === undefined ? {} : { anchor: anchor === 'paths' ? anchor : ('descriptors' as const) }),
+      native: anchor === 'descriptors and native calls',
       ...rest,
     });
+  }
+
+  get hasNative(): boolean {
+    return this.fs.getxattr !== undefined;
   }
 
   /** The path from outside. */
@@ -161,7 +181,7 @@ export class DirWorld {
 }
 
 /** Boots a world that is torn down when the running test ends; its invariants are checked and nothing may stay open. */
-export function bootDir(options: ConstructorParameters<typeof DirWorld>[0] = {}): DirWorld {
+export function bootDir(options: WorldOptions = {}): DirWorld {
   const world = new DirWorld(options);
   onTestFinished(() => {
     world.fs.checkInvariants();

@@ -20,8 +20,19 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, type TestContext, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { DirInode } from '../../src/fs/dir/inode.ts';
+import { findNative } from '../../src/fs/dir/native.ts';
+import { silentLog } from '../../src/host/log.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
-import { O_RDONLY, O_RDWR, S_IFDIR, S_IFREG } from '../../src/wire/mode.ts';
+import {
+  O_RDONLY,
+  O_RDWR,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFREG,
+  SEEK_HOLE,
+} from '../../src/wire/mode.ts';
 import { ANCHORS, bootDir, type DirWorld, errnoOfResult, name } from '../fakes/dir-world.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -92,6 +103,7 @@ describe.each(ANCHORS)('around a directory anchored by %s', (anchor) => {
       }
       expect(readdirSync(secret)).toEqual(NAMES);
       for (const file of NAMES) expect(readFileSync(join(secret, file), 'latin1')).toBe('secret');
+      for (const path of world.hasNative ? ['.', ...NAMES] : []) expect(xattrsOf(join(secret, path))).toBe(0);
       for (const inode of known) if (inode !== world.fs.root) world.fs.forget(inode);
       expect(world.fs.inodeCount).toBe(1);
     });
@@ -111,6 +123,10 @@ function mountSmall(context: TestContext, world: DirWorld): string {
     spawnSync('umount', [small]);
   });
   return small;
+}
+
+function xattrsOf(path: string): number | undefined {
+  return findNative(silentLog)?.listxattr(path, Buffer.alloc(1000));
 }
 
 /** Somebody else: anything, anywhere in the tree. */
@@ -176,7 +192,17 @@ function act(world: DirWorld, known: Set<DirInode>, prng: Prng): void {
     () => useFile(world, inode, prng),
     () => forget(world, known, inode),
   ];
-  prng.pick(acts)();
+  const withNative = [
+    ...acts,
+    () => world.fs.rename(directory, one, inode.type === S_IFDIR ? inode : directory, two, RENAME_EXCHANGE),
+    () => world.fs.rename(directory, one, inode.type === S_IFDIR ? inode : directory, two, RENAME_NOREPLACE),
+    () => learn(world.fs.mknod(directory, one, S_IFIFO | 0o644, 0, world.caller)),
+    () => learn(world.fs.tmpfile?.(directory, S_IFREG | 0o644, world.caller) ?? 0),
+    () => world.fs.setxattr?.(inode, name('user.a'), Uint8Array.of(1), 0, world.caller),
+    () => inode.type === S_IFREG && world.fs.fallocate(inode, 0, 0, prng.below(10_000) + 1, world.caller),
+    () => world.fs.seek(inode, 0, SEEK_HOLE),
+  ];
+  prng.pick(world.hasNative ? withNative : acts)();
 }
 
 function useFile(world: DirWorld, inode: DirInode, prng: Prng): void {

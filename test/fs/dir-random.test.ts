@@ -22,9 +22,19 @@ import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { DirInode } from '../../src/fs/dir/inode.ts';
+import { findNative } from '../../src/fs/dir/native.ts';
+import { silentLog } from '../../src/host/log.ts';
 import { ENOENT, ENOTDIR, errnoName } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
-import { S_IFDIR, S_IFREG } from '../../src/wire/mode.ts';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFREG,
+} from '../../src/wire/mode.ts';
 import { ANCHORS, bootDir, type DirWorld, name } from '../fakes/dir-world.ts';
 
 const STEPS = 4000;
@@ -58,8 +68,7 @@ class Run {
   step(step: number): void {
     const path = this.#path();
     const other = this.#path();
-    const pick = this.#prng.below(OPERATIONS.length);
-    const [what, act, mirror] = OPERATIONS[pick]!;
+    const [what, act, mirror] = this.#prng.pick(this.#world.hasNative ? WITH_NATIVE : OPERATIONS);
     const random = this.#prng.u32();
     const got = this.#act(() => act(this.#world, path, other, random));
     const wanted = expected(() => mirror(this.#model, path, other, random));
@@ -185,6 +194,48 @@ const OPERATIONS: readonly (readonly [string, Act, Mirror])[] = [
     },
   ],
 ];
+
+/** The other side makes the same calls on the model, where nothing of ours is in between. */
+const native = findNative(silentLog);
+const PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+const WITH_NATIVE: typeof OPERATIONS = [
+  ...OPERATIONS,
+  ...[RENAME_NOREPLACE, RENAME_EXCHANGE].map((flags): (typeof OPERATIONS)[number] => [
+    `rename with ${flags}`,
+    (world, path, other) =>
+      inParent(world, path, (p, n) => inParent(world, other, (q, m) => world.fs.rename(p, name(n), q, name(m), flags))),
+    (model, path, other) => must(native?.rename(inModel(model, path), inModel(model, other), flags)),
+  ]),
+  [
+    'mkfifo',
+    (world, path) => inParent(world, path, (p, n) => world.fs.mknod(p, name(n), S_IFIFO | 0o604, 0, world.caller)),
+    (model, path) => must(native?.mknod(inModel(model, path), S_IFIFO | 0o604, 0)),
+  ],
+  [
+    'punch',
+    (world, path, _other, random) =>
+      withFile(world, path, (inode) =>
+        world.fs.fallocate(inode, PUNCH, random % 20_000, 1 + (random % 9000), world.caller),
+      ),
+    (model, path, _other, random) =>
+      withModelFile(model, path, (fd) => must(native?.fallocate(fd, PUNCH, random % 20_000, 1 + (random % 9000)))),
+  ],
+  [
+    'allocate',
+    (world, path, _other, random) =>
+      withFile(world, path, (inode) =>
+        world.fs.fallocate(inode, 0, random % 20_000, 1 + (random % 9000), world.caller),
+      ),
+    (model, path, _other, random) =>
+      withModelFile(model, path, (fd) => must(native?.fallocate(fd, 0, random % 20_000, 1 + (random % 9000)))),
+  ],
+];
+
+/** As node:fs fails. */
+function must(errno: number | undefined): void {
+  if (errno !== 0) throw Object.assign(new Error(), { code: errnoName(errno ?? 0) });
+}
 
 function storePos(size: number, random: number): number {
   const pos = random % (size - 3);

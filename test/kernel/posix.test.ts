@@ -1,19 +1,28 @@
 /** POSIX conduct as the real kernel sees it, on a memory mount and on a directory mount. */
 import * as fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { nativeTitle } from '../fakes/native.ts';
 import { codeOf, type Mounted, mounted, skipReason, titled } from './mounted.ts';
 
 const ALICE = 1001;
 const BOB = 1002;
 
-describe.each(['memory', 'dir'] as const)('%s', (kind) => {
-  describe.skipIf(skipReason !== undefined)(titled('names, modes and times'), () => {
+/** A directory lacks some of it without the optional package of system calls. */
+const KINDS = [
+  { title: 'memory', kind: 'memory', options: 'allow_other', hasAll: true },
+  { title: 'dir', kind: 'dir', options: 'allow_other,no_native', hasAll: false },
+  { title: nativeTitle('dir with native calls'), kind: 'dir', options: 'allow_other', hasAll: true },
+] as const;
+
+describe.each(KINDS)('$title', ({ title, kind, options, hasAll }) => {
+  const isSkipped = skipReason !== undefined || title.includes('[skipped');
+  describe.skipIf(isSkipped)(titled('names, modes and times'), () => {
     let mount: Mounted;
     const at = (name: string) => mount.path(name);
     const modeOf = (name: string) => fs.lstatSync(at(name)).mode & 0o7777;
 
     beforeAll(async () => {
-      mount = await mounted(kind);
+      mount = await mounted(kind, options);
     });
     afterAll(async () => {
       // Exit code 0 also says that no inode, frame or descriptor was left.
@@ -128,8 +137,8 @@ describe.each(['memory', 'dir'] as const)('%s', (kind) => {
       expect(fs.statSync(at('new'), { bigint: true }).birthtimeNs <= after.ctimeNs).toBe(true);
     });
 
-    test('fifos, sockets and devices exist in memory; in a directory Node cannot make them', () => {
-      if (kind === 'memory') {
+    test('fifos, sockets and devices exist; Node alone cannot make them in a directory', () => {
+      if (hasAll) {
         mount.sh('mkfifo p; mknod null c 1 3; echo gone > null; (echo through > p &) ; cat p | grep -q through');
         expect([fs.statSync(at('p')).isFIFO(), fs.statSync(at('null')).rdev]).toEqual([true, 0x103]);
       } else {
@@ -137,12 +146,12 @@ describe.each(['memory', 'dir'] as const)('%s', (kind) => {
       }
     });
 
-    test('extended attributes: kept in memory, ENOTSUP in a directory', () => {
+    test('extended attributes are kept; with Node alone ENOTSUP in a directory', () => {
       mount.sh('touch x');
       const script = "import os;os.setxattr('x','user.a',b'v');print(os.getxattr('x','user.a'),os.listxattr('x'))";
       const has = codeOf(() => mount.sh('command -v python3')) === 'OK';
       if (!has) return;
-      if (kind === 'memory') expect(mount.sh(`python3 -c "${script}"`)).toBe("b'v' ['user.a']");
+      if (hasAll) expect(mount.sh(`python3 -c "${script}"`)).toBe("b'v' ['user.a']");
       else expect(mount.fails(`python3 -c "${script}"`)).toMatch(/Operation not supported/);
     });
 

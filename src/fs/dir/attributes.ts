@@ -1,9 +1,9 @@
 /**
  * Attributes: node:fs's stats as FUSE's numbers, and the changes of SETATTR.
  *
- * Limits of node:fs: times are set as doubles, so microseconds survive and nanoseconds do not; both times are set at
- * once, so the one that was not asked for is set to what it was, to the microsecond. Times before 1970 are set to the
- * millisecond. FATTR_CTIME is ignored: the system owns ctime.
+ * Limits of node:fs, unless native.ts has more: times are set as doubles, so microseconds survive and nanoseconds do
+ * not; both times are set at once, so the one that was not asked for is set to what it was, to the microsecond. Times
+ * before 1970 are set to the millisecond. FATTR_CTIME is ignored: the system owns ctime.
  */
 import { type BigIntStats, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import type { Clock, Timespec } from '../../base/clock.ts';
@@ -13,7 +13,9 @@ import { FATTR_FLAGS } from '../../wire/flags.ts';
 import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
 import type { Anchor, FileTime } from './anchor.ts';
 import { ACCESS_WRITE, dropSuidgid, type FileData } from './data.ts';
+import { throwErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
+import { type Native, type NativeTime, UTIME_NOW, UTIME_OMIT } from './native.ts';
 
 const {
   FATTR_MODE,
@@ -65,12 +67,14 @@ export class AttributeChanger {
   readonly #anchor: Anchor;
   readonly #data: FileData;
   readonly #clock: Clock;
+  readonly #native: Native | undefined;
   readonly #now: Timespec = { sec: 0, nsec: 0 };
 
-  constructor(anchor: Anchor, data: FileData, clock: Clock) {
+  constructor(anchor: Anchor, data: FileData, clock: Clock, native: Native | undefined) {
     this.#anchor = anchor;
     this.#data = data;
     this.#clock = clock;
+    this.#native = native;
   }
 
   /** The owner first, because changing it clears set-id bits; times last, because everything else changes them. */
@@ -122,6 +126,10 @@ export class AttributeChanger {
   }
 
   #setTimes(inode: DirInode, change: AttrChange): void {
+    if (this.#native !== undefined) {
+      this.#setExactTimes(this.#native, inode, change);
+      return;
+    }
     const stats = this.#anchor.stat(inode);
     this.#clock.realtime(this.#now);
     const atime = this.#time(change.valid, FATTR_ATIME, FATTR_ATIME_NOW, change.atime, change.atimensec, stats.atimeNs);
@@ -132,12 +140,26 @@ export class AttributeChanger {
     this.#data.after(inode);
   }
 
+  #setExactTimes(native: Native, inode: DirInode, change: AttrChange): void {
+    const { valid } = change;
+    const atime = exactTime(valid, FATTR_ATIME, FATTR_ATIME_NOW, change.atime, change.atimensec);
+    const mtime = exactTime(valid, FATTR_MTIME, FATTR_MTIME_NOW, change.mtime, change.mtimensec);
+    this.#data.before(inode);
+    throwErrno(native.utimes(this.#anchor.reach(inode), atime, mtime), 'utimensat');
+    this.#data.after(inode);
+  }
+
   #time(valid: number, set: number, setNow: number, sec: number, nsec: number, before: bigint): FileTime {
     if ((valid & setNow) !== 0) return fileTime(this.#now.sec, this.#now.nsec);
     if ((valid & set) !== 0) return fileTime(sec, nsec);
     splitTime(before, time);
     return fileTime(time.sec, time.nsec);
   }
+}
+
+function exactTime(valid: number, set: number, setNow: number, sec: number, nsec: number): NativeTime {
+  if ((valid & setNow) !== 0) return { sec: 0, nsec: UTIME_NOW };
+  return (valid & set) !== 0 ? { sec, nsec } : { sec: 0, nsec: UTIME_OMIT };
 }
 
 /** Returns what makes node:fs set this time, to the microsecond. */

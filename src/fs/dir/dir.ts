@@ -4,18 +4,9 @@
  * What other programs do in the directory is allowed and seen; it can make our calls fail, never lead them outside.
  * The process's own permissions decide, not the caller's; new objects are given to the caller if we are root.
  * Every system call of this folder may throw; the public methods here are where that ends.
+ * What node:fs lacks needs an optional package and the anchor by descriptors: see native.ts.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  lstatSync,
-  realpathSync,
-  statfsSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, statfsSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
@@ -23,20 +14,22 @@ import { type Attr, type AttrChange, Caller, type StatFs } from '../../host/inod
 import { type Log, silentLog } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import type { SegmentList } from '../../virtio/chain.ts';
-import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, errnoText, OK } from '../../wire/errno.ts';
+import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, OK } from '../../wire/errno.ts';
 import { NAME_MAX } from '../../wire/ids.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
-import { hasDescriptorDirectory, LinuxAnchor, openFilesLimit, openRoot } from './anchor-linux.ts';
-import { PathAnchor } from './anchor-path.ts';
+import { hasDescriptorDirectory, openFilesLimit } from './anchor-linux.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
 import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
 import { IdleInodes } from './idle.ts';
 import type { DirInode } from './inode.ts';
-import { InodeTable, type TableHooks } from './inode-table.ts';
+import type { InodeTable, TableHooks } from './inode-table.ts';
 import { Names } from './names.ts';
-import { fallocate, seek } from './ranges.ts';
+import { findNative } from './native.ts';
+import { type Extras, makeExtras } from './native-extras.ts';
+import { Ranges } from './ranges.ts';
+import { openByDescriptor, openByPath } from './root.ts';
 import { DirectoryStream } from './stream.ts';
 
 export interface DirOptions {
@@ -52,6 +45,8 @@ export interface DirOptions {
   readonly descriptorLimit?: number;
   /** Files that nobody holds and whose pages are kept for the next one who does. Default: 16,384. */
   readonly idleMax?: number;
+  /** Whether the system calls that node:fs lacks are used where their package is installed. Default: yes. */
+  readonly native?: boolean;
 }
 
 /** Who writes when nobody says who. */
@@ -66,6 +61,13 @@ export class DirFileSystem implements FileSystem<DirInode> {
   readonly #data: FileData;
   readonly #attributes: AttributeChanger;
   readonly #names: Names;
+  readonly #ranges: Ranges;
+  // There with native system calls only.
+  declare readonly getxattr?: Extras['getxattr'];
+  declare readonly setxattr?: Extras['setxattr'];
+  declare readonly listxattr?: Extras['listxattr'];
+  declare readonly removexattr?: Extras['removexattr'];
+  declare readonly tmpfile?: Extras['tmpfile'];
 
   /** Throws an Error with one line for people if the path is no directory that we can serve. */
   constructor(options: DirOptions) {
@@ -86,8 +88,13 @@ export class DirFileSystem implements FileSystem<DirInode> {
     this.root = table.root;
     this.#idle = new IdleInodes(table, this.#data, options.idleMax);
     this.#data.connect(anchor);
-    this.#attributes = new AttributeChanger(anchor, this.#data, options.clock);
-    this.#names = new Names({ anchor, table, data: this.#data, attributes: this.#attributes, log });
+    const native = useDescriptors && options.native !== false ? findNative(log) : undefined;
+    this.#ranges = new Ranges(anchor, this.#data, native);
+    this.#attributes = new AttributeChanger(anchor, this.#data, options.clock, native);
+    this.#names = new Names({ anchor, table, data: this.#data, attributes: this.#attributes, log, native });
+    if (native === undefined) return;
+    const parts = { native, anchor, data: this.#data, names: this.#names, readOnly: this.readOnly };
+    Object.assign(this, makeExtras({ ...parts, trim: () => this.#trim() }));
   }
 
   /** Descriptors that this file system has open. */
@@ -168,11 +175,11 @@ export class DirFileSystem implements FileSystem<DirInode> {
     return inode.target ?? EINVAL;
   }
 
-  mknod(parent: DirInode, name: ByteString, mode: number, _rdev: number, caller: Caller): DirInode | Errno {
+  mknod(parent: DirInode, name: ByteString, mode: number, rdev: number, caller: Caller): DirInode | Errno {
     if (this.readOnly) return EROFS;
     try {
       this.#trim();
-      return this.#names.mknod(parent, name, mode, caller);
+      return this.#names.mknod(parent, name, mode, rdev, caller);
     } catch (error) {
       return errnoOf(error);
     }
@@ -297,7 +304,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (inode.type !== S_IFREG) return EINVAL;
     try {
       this.#trim();
-      return fallocate(this.#data, inode, mode, pos, size, caller.uid !== 0 ? caller : undefined);
+      return this.#ranges.fallocate(inode, mode, pos, size, caller.uid !== 0 ? caller : undefined);
     } catch (error) {
       return errnoOf(error);
     }
@@ -307,7 +314,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (inode.type !== S_IFREG) return -EINVAL;
     try {
       this.#trim();
-      return seek(Number(this.#anchor.stat(inode).size), pos, whence);
+      return this.#ranges.seek(inode, pos, whence);
     } catch (error) {
       return -errnoOf(error);
     }
@@ -352,33 +359,6 @@ export class DirFileSystem implements FileSystem<DirInode> {
   #dropped(inode: DirInode): void {
     this.#data.drop(inode);
     this.#anchor.drop(inode);
-  }
-}
-
-interface Opened {
-  readonly table: InodeTable;
-  readonly anchor: Anchor;
-}
-
-function openByDescriptor(path: string, hooks: TableHooks, limit: number): Opened {
-  const fd = orComplain(path, () => openRoot(path));
-  const table = new InodeTable(fstatSync(fd, BIGINT), hooks);
-  return { table, anchor: new LinuxAnchor(table, fd, limit) };
-}
-
-function openByPath(path: string, hooks: TableHooks): Opened {
-  const real = orComplain(path, () => realpathSync.native(path));
-  const stats = lstatSync(real, BIGINT);
-  if (!stats.isDirectory()) throw new Error(`cannot serve '${path}': ${errnoText(ENOTDIR)}`);
-  const table = new InodeTable(stats, hooks);
-  return { table, anchor: new PathAnchor(table, real, stats) };
-}
-
-function orComplain<T>(path: string, open: () => T): T {
-  try {
-    return open();
-  } catch (error) {
-    throw new Error(`cannot serve '${path}': ${errnoText(errnoOf(error))}`, { cause: error });
   }
 }
 

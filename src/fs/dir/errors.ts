@@ -2,7 +2,7 @@
  * How system calls fail in this folder: they throw, as node:fs does, and only the public methods of `DirFileSystem`,
  * its streams and its page backing catch; `errnoOf` is the one place that makes numbers of what they caught.
  */
-import { EIO, EOPNOTSUPP, type Errno, errnoName } from '../../wire/errno.ts';
+import { EIO, EOPNOTSUPP, type Errno, errnoName, OK } from '../../wire/errno.ts';
 
 const LAST_ERRNO = 133;
 
@@ -17,6 +17,11 @@ export class DirError extends Error {
     this.code = errnoName(errno);
     this.errno = -errno;
   }
+}
+
+/** For native system calls, which return what went wrong. */
+export function throwErrno(errno: Errno, what: string): void {
+  if (errno !== OK) throw new DirError(errno, what);
 }
 
 /** Returns Linux's number of a failed system call; what is no such failure is our own bug and is thrown again. */

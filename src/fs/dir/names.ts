@@ -5,9 +5,9 @@
  * was asked for: our own umask, which belongs to the whole process, is undone afterwards. What cannot be completed is
  * removed again.
  *
- * Limits of node:fs: there is no mknod(2), so fifos, sockets and devices are EPERM, as on file systems that have none;
- * there is no renameat2(2), so RENAME_NOREPLACE is a check and a rename, atomic towards all our clients but not towards
- * other programs, and RENAME_EXCHANGE is EINVAL.
+ * Limits of node:fs, unless native.ts has more: there is no mknod(2), so fifos, sockets and devices are EPERM, as on
+ * file systems that have none; there is no renameat2(2), so RENAME_NOREPLACE is a check and a rename, atomic towards
+ * all our clients but not towards other programs, and RENAME_EXCHANGE is EINVAL.
  */
 import {
   type BigIntStats,
@@ -28,16 +28,19 @@ import type { ByteString } from '../../base/bytes.ts';
 import type { Caller } from '../../host/inode.ts';
 import type { Log } from '../../host/log.ts';
 import { EEXIST, EINVAL, ENOENT, EPERM, type Errno, ESTALE, errnoName, OK } from '../../wire/errno.ts';
-import { RENAME_NOREPLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from '../../wire/mode.ts';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from '../../wire/mode.ts';
 import { type Anchor, BIGINT, PROBE } from './anchor.ts';
 import type { AttributeChanger } from './attributes.ts';
 import type { FileData } from './data.ts';
 import { DirError, errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import type { Native } from './native.ts';
 import { bytesOfBuffer, type Path, pathOfBytes } from './path.ts';
 
 const O_CREATE = constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0) | constants.O_RDWR;
+/** O_TMPFILE and what it needs. Node has no name for its bit, the same on every architecture that Node runs on. */
+const O_NAMELESS = 0o20000000 | (constants.O_DIRECTORY ?? 0) | constants.O_RDWR;
 const AS_BUFFER = { encoding: 'buffer' } as const;
 
 export interface NamesParts {
@@ -46,6 +49,7 @@ export interface NamesParts {
   readonly data: FileData;
   readonly attributes: AttributeChanger;
   readonly log: Log;
+  readonly native: Native | undefined;
 }
 
 export class Names {
@@ -54,6 +58,7 @@ export class Names {
   readonly #data: FileData;
   readonly #attributes: AttributeChanger;
   readonly #log: Log;
+  readonly #native: Native | undefined;
   readonly #isRoot = process.geteuid?.() === 0;
 
   constructor(parts: NamesParts) {
@@ -62,6 +67,7 @@ export class Names {
     this.#data = parts.data;
     this.#attributes = parts.attributes;
     this.#log = parts.log;
+    this.#native = parts.native;
   }
 
   lookup(parent: DirInode, name: ByteString): DirInode | Errno {
@@ -83,17 +89,54 @@ export class Names {
     return this.#isAt(directory, this.#anchor.child(parent, name)) ? this.#show(parent) : ESTALE;
   }
 
-  mknod(parent: DirInode, name: ByteString, mode: number, caller: Caller): DirInode | Errno {
+  mknod(parent: DirInode, name: ByteString, mode: number, rdev: number, caller: Caller): DirInode | Errno {
     const path = this.#anchor.child(parent, name);
     const type = mode & S_IFMT;
-    if (type !== S_IFREG && type !== 0) return lstatSync(path, PROBE) === undefined ? EPERM : EEXIST;
+    if (type !== S_IFREG && type !== 0) return this.#makeNode(path, parent, name, mode, rdev, caller);
     const fd = openSync(path, O_CREATE, mode & 0o7777);
     try {
-      const inode = this.#meetCreated(fd, parent, name);
+      const inode = this.#meetCreated(fd);
+      this.#table.place(inode, parent, name);
       this.#finish(inode, parent, mode, caller);
       return this.#show(inode);
     } catch (error) {
       this.#undo(unlinkSync, path, parent, name);
+      throw error;
+    }
+  }
+
+  /** A fifo, a socket or a device. */
+  #makeNode(
+    path: Path,
+    parent: DirInode,
+    name: ByteString,
+    mode: number,
+    rdev: number,
+    caller: Caller,
+  ): DirInode | Errno {
+    if (this.#native === undefined) return lstatSync(path, PROBE) === undefined ? EPERM : EEXIST;
+    const failed = this.#native.mknod(path, mode, rdev);
+    if (failed !== OK) return failed;
+    try {
+      const inode = this.#meet(path, parent, name);
+      if (inode.type !== (mode & S_IFMT)) throw new DirError(ESTALE, 'somebody else replaced the new node');
+      this.#finish(inode, parent, mode, caller);
+      return this.#show(inode);
+    } catch (error) {
+      this.#undo(unlinkSync, path, parent, name);
+      throw error;
+    }
+  }
+
+  /** A regular file without a name, which `link` may give it. */
+  tmpfile(parent: DirInode, mode: number, caller: Caller): DirInode | Errno {
+    const fd = openSync(this.#anchor.reach(parent), O_NAMELESS, mode & 0o7777);
+    const inode = this.#meetCreated(fd);
+    try {
+      this.#finish(inode, parent, mode, caller);
+      return this.#show(inode);
+    } catch (error) {
+      this.#table.collect(inode);
       throw error;
     }
   }
@@ -133,6 +176,7 @@ export class Names {
     if (inode.type === S_IFDIR || (inode.type === S_IFLNK && process.platform !== 'linux')) {
       return lstatSync(to, PROBE) === undefined ? EPERM : EEXIST;
     }
+    if (this.#native !== undefined) return this.#linkObject(this.#native, inode, parent, name, to);
     if (inode.parent === undefined) return this.#anchor.stat(inode).nlink === 0n ? ENOENT : ESTALE;
     const from = this.#anchor.child(inode.parent, inode.name);
     if (!this.#isAt(inode, from)) return ESTALE;
@@ -142,6 +186,16 @@ export class Names {
     if (this.#isAt(inode, to)) return OK;
     unlinkSync(to);
     return ESTALE;
+  }
+
+  /** The object itself, whatever became of its name. */
+  #linkObject(native: Native, inode: DirInode, parent: DirInode, name: ByteString, to: Path): Errno {
+    this.#data.before(inode);
+    const failed = native.link(this.#anchor.reach(inode), to);
+    if (failed !== OK) return failed;
+    this.#data.after(inode);
+    if (inode.parent === undefined) this.#table.place(inode, parent, name);
+    return OK;
   }
 
   unlink(parent: DirInode, name: ByteString): Errno {
@@ -161,18 +215,33 @@ export class Names {
   }
 
   rename(parent: DirInode, name: ByteString, newParent: DirInode, newName: ByteString, flags: number): Errno {
-    if ((flags & ~RENAME_NOREPLACE) !== 0) return EINVAL;
     const from = this.#anchor.child(parent, name);
     const to = this.#anchor.child(newParent, newName);
-    if (flags === RENAME_NOREPLACE && lstatSync(to, PROBE) !== undefined) {
-      return lstatSync(from, PROBE) === undefined ? ENOENT : EEXIST;
+    if (this.#native === undefined) {
+      if ((flags & ~RENAME_NOREPLACE) !== 0) return EINVAL;
+      if (flags === RENAME_NOREPLACE && lstatSync(to, PROBE) !== undefined) return missingOr(from, EEXIST);
     }
     const moved = this.#hold(parent.children?.get(name));
     const replaced = this.#hold(newParent.children?.get(newName));
-    renameSync(from, to);
+    const failed = this.#renamePath(from, to, flags);
+    if (failed !== OK) return failed;
+    if (flags === RENAME_EXCHANGE && replaced !== undefined) this.#table.displace(replaced);
     // Nothing happens if both names are one object.
-    if (replaced !== undefined && !this.#isAt(replaced, to)) this.#lost(replaced);
+    else if (replaced !== undefined && !this.#isAt(replaced, to)) this.#lost(replaced);
     if (moved !== undefined) this.#moved(moved, newParent, newName);
+    // What nobody needed went when it lost its place.
+    if (flags === RENAME_EXCHANGE && isNeeded(replaced)) this.#moved(replaced, parent, name);
+    return OK;
+  }
+
+  #renamePath(from: Path, to: Path, flags: number): Errno {
+    if (flags !== 0 && this.#native !== undefined) {
+      const errno = this.#native.rename(from, to, flags);
+      // EINVAL: perhaps the file system behind knows no flags.
+      if (errno !== EINVAL || flags !== RENAME_NOREPLACE) return errno;
+      if (lstatSync(to, PROBE) !== undefined) return missingOr(from, EEXIST);
+    }
+    renameSync(from, to);
     return OK;
   }
 
@@ -193,7 +262,7 @@ export class Names {
   }
 
   /** Likewise for a file that we have just created and that is open as `fd`. */
-  #meetCreated(fd: number, parent: DirInode, name: ByteString): DirInode {
+  #meetCreated(fd: number): DirInode {
     let inode: DirInode;
     try {
       const stats = fstatSync(fd, BIGINT);
@@ -204,7 +273,6 @@ export class Names {
       throw error;
     }
     this.#data.adopt(inode, fd);
-    this.#table.place(inode, parent, name);
     return inode;
   }
 
@@ -291,4 +359,12 @@ export class Names {
     this.#table.place(inode, parent, name);
     this.#data.after(inode);
   }
+}
+
+function isNeeded(inode: DirInode | undefined): inode is DirInode {
+  return inode !== undefined && (inode.shown || (inode.children?.size ?? 0) > 0);
+}
+
+function missingOr(path: Path, errno: Errno): Errno {
+  return lstatSync(path, PROBE) === undefined ? ENOENT : errno;
 }

@@ -6,6 +6,8 @@ export interface KernelMountOptions {
   readonly allowOther: boolean;
   /** The kernel checks modes and owners itself before it asks us. */
   readonly defaultPermissions: boolean;
+  /** A directory uses the optional package of system calls, if it is installed. */
+  readonly native: boolean;
   /** The kernel gathers small writes. */
   readonly writebackCache: boolean;
   readonly attrTimeoutMs: number;
@@ -26,6 +28,7 @@ const MOUNT_DEFAULTS: KernelMountOptions = {
   readOnly: false,
   allowOther: false,
   defaultPermissions: true,
+  native: true,
   writebackCache: false,
   attrTimeoutMs: 1000,
   entryTimeoutMs: 1000,
@@ -58,6 +61,12 @@ const SWITCHES: Readonly<Record<string, (draft: Draft) => void>> = {
   },
   no_default_permissions: (draft) => {
     draft.defaultPermissions = false;
+  },
+  native: (draft) => {
+    draft.native = true;
+  },
+  no_native: (draft) => {
+    draft.native = false;
   },
   writeback_cache: (draft) => {
     draft.writebackCache = true;
