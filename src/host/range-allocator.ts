@@ -162,6 +162,12 @@ export class RangeAllocator {
     this.#files.clear();
   }
 
+  /** What a range shows, for tests; undefined = it is free. */
+  shown(range: number): { readonly nodeid: number; readonly chunk: number; readonly id: number } | undefined {
+    const granted = this.#ranges[range];
+    return granted && { nodeid: granted.inode.nodeid, chunk: granted.chunk, id: granted.id };
+  }
+
   checkInvariants(): void {
     let granted = 0;
     for (const [index, entry] of this.#ranges.entries()) {
