@@ -32,11 +32,12 @@ export class MapCounts {
   /** Ranges granted, and those among them that nobody had asked for. */
   granted = 0;
   ahead = 0;
-  /** Replies that asked for ranges, and the ranges; how they were answered. */
+  /** Replies that asked for ranges, and the ranges; those among them that clients kept. */
   recalls = 0;
   recalled = 0;
-  givenBack = 0;
   pinned = 0;
+  /** Ranges that came back, asked for or because their file was forgotten. */
+  givenBack = 0;
 }
 
 export interface Grant {

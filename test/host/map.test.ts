@@ -123,7 +123,7 @@ describe('the server chooses', () => {
     expect(map(client, nodeid, 30, { size: 4 * UNIT }).place).toBe('1+1');
   });
 
-  test('a file that is mapped in order gets more than it asks for, up to its end, while half the window is free', () => {
+  test('a file mapped in order gets more than it asks for, to its end, while half of the window is free', () => {
     const { client, mapper } = bootWithWindow(20, { fs: { sizeLimit: 64 << 20 } });
     const { nodeid } = ok(client.create(1, 'a'));
     ok(client.setattr(nodeid, { valid: 8, size: 9 * UNIT }));

@@ -25,7 +25,7 @@ test('files of at least daxFileSize go through the window, smaller ones by READ 
   host.stop();
 });
 
-test('it is decided when the file is met: one that grows past the limit changes over once it was forgotten', async () => {
+test('decided when the file is met: one that grows past the limit changes over once it was forgotten', async () => {
   const { host, guest } = await boot();
   const file = guest.open('/f', 'w+');
   file.write(new Uint8Array(2 * LIMIT), 0, 2 * LIMIT, 0);
