@@ -7,7 +7,7 @@ export type { LockInfo, LockOptions, LockRange, LockType, LockWait } from './gue
 export type { Mapping, MmapOptions } from './guest/mapping.ts';
 export type { Directory } from './guest/open-dir.ts';
 export type { File, Whence } from './guest/open-file.ts';
-export type { DaxMode } from './guest/options.ts';
+export type { Allocation, DaxMode, ReclaimMode } from './guest/options.ts';
 export type { DirectoryEntry, StatFs, Stats } from './guest/stats.ts';
 export type { Log, LogLevel } from './host/log.ts';
 export {

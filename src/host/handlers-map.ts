@@ -2,7 +2,7 @@
  * MAP and UNMAP: mappings whose place the server chooses, and the recall that goes with that.
  *
  * A recall is carried by the reply to a MAP: the client that is asked is the one that needs the ranges, it does nothing
- * else while it waits for the reply, and no queue has to be polled. See docs/decisions/0015-who-allocates.md.
+ * else while it waits for the reply, and no queue has to be polled. See docs/decisions/0018-who-allocates.md.
  */
 import { EBADF, EINVAL, EISDIR, ENOMEM, ENOSYS, EROFS, type Errno, OK } from '../wire/errno.ts';
 import { OUT_HEADER_SIZE } from '../wire/ids.ts';

@@ -25,7 +25,9 @@ export interface Mapper {
    * that somebody used a page, not who: another guest's use of the same chunk counts as well.
    */
   takeUsed(moffset: number): boolean;
-  /** Removes every mapping: DESTROY, a second INIT, reset, a guest that died. */
+  /** Called when a writable mapping was replaced or removed: what was stored through it may be news to others. */
+  onStored?: (inode: Inode) => void;
+  /** Removes every mapping, and tells nobody: DESTROY, a second INIT, reset, a guest that died. */
   clear(): void;
 }
 

@@ -22,6 +22,7 @@ interface RangeMapping extends LeafMapping {
 
 export class WindowMapper implements Mapper {
   readonly windowSize: number;
+  onStored?: (inode: Inode) => void;
   readonly #slot: CpuSlot;
   readonly #cache: PageCache;
   readonly #holder: InodeHolder;
@@ -51,7 +52,10 @@ export class WindowMapper implements Mapper {
   remove(moffset: number, len: number): Errno {
     const first = moffset / RANGE_SIZE;
     const end = Math.min(this.#ranges.length, (moffset + len) / RANGE_SIZE);
-    for (let range = first; range < end; range++) this.#unmap(range);
+    for (let range = first; range < end; range++) {
+      const old = this.#unmap(range);
+      if (old !== undefined) this.#tell(old);
+    }
     return OK;
   }
 
@@ -101,17 +105,24 @@ export class WindowMapper implements Mapper {
     this.#ranges[range] = mapping;
     // ORDER: the leaf was complete before; from this store on the guest's accesses go through it.
     this.#cache.wasm.entryStore(this.#entryAt(range), leaf.at | PMD_PRESENT | (writable ? PMD_WRITE : 0));
-    if (old !== undefined) this.#detach(old);
+    if (old === undefined) return OK;
+    this.#detach(old);
+    this.#tell(old);
     return OK;
   }
 
-  #unmap(range: number): void {
+  #unmap(range: number): RangeMapping | undefined {
     const old = this.#ranges[range];
-    if (old === undefined) return;
+    if (old === undefined) return undefined;
     this.#ranges[range] = undefined;
     // ORDER: accesses that loaded the old entry are waited for (owed grace) before the leaf or a frame of it is reused.
     this.#cache.wasm.entryStore(this.#entryAt(range), 0);
     this.#detach(old);
+    return old;
+  }
+
+  #tell(old: RangeMapping): void {
+    if (old.writable) this.onStored?.(old.inode);
   }
 
   #detach(old: RangeMapping): void {

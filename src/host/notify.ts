@@ -6,7 +6,8 @@
  * targets have heard: the transport holds the finished reply back (`hold`). Requests of targets are never held back:
  * two kernels would wait for each other, each with the directory locked that the other's notification needs.
  *
- * Stores through a window make no request: they are told of when the guest flushes, syncs, closes, unmaps or ends.
+ * Stores through a window make no request: they are told of when the guest flushes, syncs or closes, and when a mapping
+ * that allowed them goes, whatever takes it away.
  */
 import type { ByteString } from '../base/bytes.ts';
 import { ENOENT, type Errno, OK } from '../wire/errno.ts';
@@ -105,6 +106,12 @@ export class Announcer {
     if (this.isIdle) return;
     this.#asking = session;
     for (const inode of session.host.store.inodes()) if (isMappedWritable(inode)) this.inode(inode, 0);
+  }
+
+  /** A mapping through which the session may have stored is gone. */
+  stored(session: Session, inode: Inode): void {
+    this.#asking = session;
+    this.inode(inode, 0);
   }
 
   inode(inode: Inode, pos = ATTRIBUTES, size = 0): void {
@@ -275,7 +282,7 @@ function isMappedWritable(inode: Inode): boolean {
   return false;
 }
 
-const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE', 'REMOVEMAPPING', 'UNMAP'] as const);
+const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE'] as const);
 
 /** Looks the name up and holds what it stands for. */
 function find(session: Session, parent: Inode, name: ByteString): Inode | undefined {

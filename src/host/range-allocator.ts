@@ -32,11 +32,12 @@ export class MapCounts {
   /** Ranges granted, and those among them that nobody had asked for. */
   granted = 0;
   ahead = 0;
-  /** Replies that asked for ranges, and the ranges; how they were answered. */
+  /** Replies that asked for ranges, and the ranges; those among them that clients kept. */
   recalls = 0;
   recalled = 0;
-  givenBack = 0;
   pinned = 0;
+  /** Ranges that came back, asked for or because their file was forgotten. */
+  givenBack = 0;
 }
 
 export interface Grant {
@@ -160,6 +161,12 @@ export class RangeAllocator {
     this.#ranges.fill(undefined);
     this.#order.clear();
     this.#files.clear();
+  }
+
+  /** What a range shows, for tests; undefined = it is free. */
+  shown(range: number): { readonly nodeid: number; readonly chunk: number; readonly id: number } | undefined {
+    const granted = this.#ranges[range];
+    return granted && { nodeid: granted.inode.nodeid, chunk: granted.chunk, id: granted.id };
   }
 
   checkInvariants(): void {

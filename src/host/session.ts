@@ -117,6 +117,7 @@ export class Session {
     this.handles = new HandleTable(host.fs, host.store);
     this.direntplusSink = new DirentplusSink(this);
     const { window } = options;
+    if (window !== undefined) window.onStored = (inode) => host.announcer.stored(this, inode);
     this.maps = window === undefined ? undefined : new RangeAllocator(window, host.mapCounts);
     this.#onClose = onClose;
   }

@@ -29,6 +29,8 @@ export class StubChannel implements Channel {
   readonly dataSize: number;
   readonly sent: Sent[] = [];
   received = 0;
+  /** What becomes of a posted request; by default it is answered at once. */
+  onPost: ((sent: Sent) => void) | undefined;
   hasWindow = true;
   isClosed = false;
   readonly #answer: Answer;
@@ -48,7 +50,9 @@ export class StubChannel implements Channel {
   }
 
   post(): void {
-    this.#answer(this.#keep(), this);
+    const sent = this.#keep();
+    if (this.onPost === undefined) this.#answer(sent, this);
+    else this.onPost(sent);
   }
 
   /** Posted requests that count as not answered yet. */

@@ -1,5 +1,5 @@
 /** Two guests do random things to one tree; a byte-exact model says what they must see. */
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
 import type { Guest } from '../../src/guest/guest.ts';
 import type { MountOptions } from '../../src/guest/options.ts';
@@ -29,10 +29,11 @@ class Model {
   }
 }
 
-function run(seed: number, ranges: number, mount: Partial<MountOptions> = {}): void {
+function run(seed: number, ranges: number, mount: Partial<MountOptions>): void {
   const rng = new Prng(seed);
-  const session = { attrTimeoutMs: 0, entryTimeoutMs: 0, negativeTimeoutMs: 0, writebackCache: true };
-  const world = boot({ ranges, guests: 2, frames: 12_000, session, mount: { maxInodes: 16, ...mount } });
+  const timeouts = { attrTimeoutMs: 0, entryTimeoutMs: 0, negativeTimeoutMs: 0 };
+  const session = { ...timeouts, extensions: true, writebackCache: true };
+  const world = boot({ ranges, guests: 2, frames: 12_000, session, mount: { ...mount, maxInodes: 16 } });
   const model = new Model();
   world.guest.mkdir('/d');
   for (let i = 0; i < STEPS; i++) {
@@ -44,6 +45,7 @@ function run(seed: number, ranges: number, mount: Partial<MountOptions> = {}): v
   }
   world.check();
   world.unmountAll();
+  for (const { session: closed } of world.mounted) expect(closed.maps?.free).toBe(closed.maps?.total);
 }
 
 interface Step {
@@ -174,7 +176,19 @@ function randomBytes(rng: Prng, size: number): Uint8Array {
 const base = Number(process.env['SEED'] ?? 1);
 
 test.each([0, 1, 2, 3, 4, 5].map((i) => base + i))('seed %i (replay with SEED=…)', (seed) => {
-  run(seed, seed % 4);
+  run(seed, seed % 4, {});
+});
+
+const KINDS: readonly Partial<MountOptions>[] = [
+  { allocation: 'server' },
+  { allocation: 'combined' },
+  { reclaim: 'background' },
+];
+
+describe.each(KINDS)('with %o', (mount) => {
+  test.each([0, 1, 2].map((i) => base + i))('seed %i (replay with SEED=…)', (seed) => {
+    run(seed, 1 + (seed % 4), mount);
+  });
 });
 
 const PAGE_CACHE = 100 * 4096;

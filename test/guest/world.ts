@@ -58,7 +58,10 @@ export function boot(options: WorldOptions = {}) {
     server.checkInvariants();
     memory.checkInvariants();
     pages.pageCache.checkInvariants();
-    for (const { guest } of mounted) guest.mount.checkInvariants();
+    for (const { guest, session } of mounted) {
+      guest.mount.checkInvariants();
+      checkRanges(guest, session);
+    }
   };
   const unmountAll = (): void => {
     for (const { guest, session } of mounted) {
@@ -69,6 +72,18 @@ export function boot(options: WorldOptions = {}) {
     expect(lines).toEqual([]);
   };
   return { ...first, mounted, clock, lines, memory, server, pages, check, unmountAll };
+}
+
+/** What the guest believes of each range is what the server granted: none is lost, none shows another's file. */
+function checkRanges(guest: Guest, { maps, negotiated }: Session): void {
+  const pool = guest.mount.dax?.pool;
+  if (pool === undefined || maps === undefined || !negotiated.has('PRIVATE_MAP')) return;
+  for (const range of pool.ranges) {
+    const shown = maps.shown(range.index);
+    const believed = range.inode && `n${range.inode.nodeid} chunk ${range.chunk} grant ${range.grant}`;
+    expect(believed, `range ${range.index}`).toBe(shown && `n${shown.nodeid} chunk ${shown.chunk} grant ${shown.id}`);
+  }
+  expect(pool.freeCount).toBe(maps.free);
 }
 
 /** Requests sent since the last call, by name. */
