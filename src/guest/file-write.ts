@@ -31,7 +31,9 @@ function writeData(file: OpenFile, from: Uint8Array, at: number, size: number, p
 
 function mayUseWindow(file: OpenFile, end: number): boolean {
   const { inode, mount } = file;
-  if (!inode.isDax || file.isAppend || end > inode.size) return false;
+  if (!inode.isDax || file.isAppend) return false;
+  // Whatever is wrong with it now, the WRITE will say.
+  if (mount.inodes.refreshSize(inode, file.fhToSend) !== OK || end > inode.size) return false;
   // The host clears these bits on a WRITE by anybody but root; a store through the window it does not see.
   return mount.session.credentials.uid === 0 || (inode.mode & (S_ISUID | S_ISGID)) === 0;
 }

@@ -14,6 +14,7 @@ import { type Fh, FUSE_ROOT_ID, type NodeId } from '../wire/ids.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../wire/mode.ts';
 import type { Forgets } from './forget.ts';
 import { type AttrFields, EXPIRED, Inode } from './inode.ts';
+import type { Notifications } from './notifications.ts';
 import type { DaxMode } from './options.ts';
 import type { AttrRequests } from './request-attrs.ts';
 import type { Session } from './session.ts';
@@ -30,13 +31,22 @@ export class InodeCache {
   readonly #session: Session;
   readonly #attrs: AttrRequests;
   readonly #forgets: Forgets;
+  readonly #notifications: Notifications;
   readonly #clock: Clock;
   readonly #dax: DaxMode;
   readonly #inodes = new Map<NodeId, Inode>();
   #hook: EvictionHook | undefined;
 
-  constructor(session: Session, attrs: AttrRequests, forgets: Forgets, clock: Clock, dax: DaxMode) {
+  constructor(
+    session: Session,
+    attrs: AttrRequests,
+    forgets: Forgets,
+    notifications: Notifications,
+    clock: Clock,
+    dax: DaxMode,
+  ) {
     this.#session = session;
+    this.#notifications = notifications;
     this.#attrs = attrs;
     this.#forgets = forgets;
     this.#clock = clock;
@@ -53,6 +63,10 @@ export class InodeCache {
   /** Sets who unmaps an inode's ranges. */
   onEvict(hook: EvictionHook): void {
     this.#hook = hook;
+  }
+
+  all(): IterableIterator<Inode> {
+    return this.#inodes.values();
   }
 
   get(nodeid: NodeId): Inode | undefined {
@@ -85,8 +99,15 @@ export class InodeCache {
 
   /** Makes sure that the attributes may be believed now: asks the host only if they have expired. */
   refresh(inode: Inode, fh?: Fh): Errno {
+    this.#notifications.hear();
     if (this.#clock.monotonicMs() < inode.attrExpiresMs) return OK;
     return this.fetch(inode, fh);
+  }
+
+  /** Makes sure of what our own changes leave alone or keep up to date by themselves: size and mode. */
+  refreshSize(inode: Inode, fh?: Fh): Errno {
+    this.#notifications.hear();
+    return inode.isDoubtful ? this.fetch(inode, fh) : OK;
   }
 
   /** Asks the host for the attributes. */
@@ -105,6 +126,18 @@ export class InodeCache {
 
   /** We changed something about it: ask the host before believing the attributes again. */
   expire(inode: Inode): void {
+    inode.attrExpiresMs = EXPIRED;
+  }
+
+  /** We read it by a request: the host may have changed its atime, as `relatime` does. */
+  wasRead(inode: Inode): void {
+    if (inode.isAtimeDue) this.expire(inode);
+  }
+
+  /** Somebody else changed something about it. What is on its way to us may be older than that. */
+  distrust(inode: Inode): void {
+    inode.isDoubtful = true;
+    inode.attrVersion = ++this.version;
     inode.attrExpiresMs = EXPIRED;
   }
 

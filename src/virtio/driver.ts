@@ -150,6 +150,12 @@ export class DriverQueue {
     return (this.#memory.loadU16(this.#ring.usedAt + VIRTQ_RING_FLAGS) & VIRTQ_USED_F_NO_NOTIFY) === 0;
   }
 
+  /** Whether there is something to take back, by one look at the ring: for who looks often and seldom finds. */
+  get hasUsed(): boolean {
+    // ORDER: as in #refresh, which `takeUsed` then does with all its checks.
+    return this.#memory.loadU16(this.#ring.usedAt + VIRTQ_RING_IDX) !== this.#taken;
+  }
+
   /** Takes back one used chain: returns its token and sets `usedLength`; −1 if there is none (or see `broken`). */
   takeUsed(): number {
     if (this.broken !== undefined) return -1;

@@ -4,13 +4,19 @@ import type { MemoryOptions } from './memory-map.ts';
 const MIB = 1 << 20;
 const GIB = 1 << 30;
 
-/** What the host worker needs besides the memory's plan. Structured-cloneable. */
-export interface HostSettings {
-  readonly fs: FileSystemSpec;
-  readonly tag: string;
+/** How long a guest may believe attributes, names, and that there is no such name. */
+export interface Timeouts {
   readonly attrTimeoutMs: number;
   readonly entryTimeoutMs: number;
   readonly negativeTimeoutMs: number;
+}
+
+/** What the host worker needs besides the memory's plan. Structured-cloneable. */
+export interface HostSettings extends Timeouts {
+  readonly fs: FileSystemSpec;
+  readonly tag: string;
+  /** For guests that are told what others change; absent: nobody is told. */
+  readonly told?: Timeouts;
   readonly writeBackMs: number;
 }
 
@@ -26,14 +32,21 @@ export interface HostOptions extends Partial<MemoryOptions> {
   readonly fs?: string | FileSystemSpec;
   /** The device's tag, up to 36 bytes. Default: `virtiofs`. */
   readonly tag?: string;
-  /** How long guests may believe names and attributes without asking, in milliseconds. Default: 1000. */
+  /**
+   * How long guests may believe names and attributes without asking, in milliseconds. Default: 1000; a day for guests
+   * that are told of changes, if nobody but this host can change the files (`memory`).
+   */
   readonly attrTimeoutMs?: number;
   readonly entryTimeoutMs?: number;
-  /** The same for names that do not exist. Default: 0. */
+  /** The same for names that do not exist. Default: 0, or a day as above. */
   readonly negativeTimeoutMs?: number;
+  /** Tells guests what others change, before the call that changed it returns. Default: true. */
+  readonly notifications?: boolean;
   /** How often dirty pages are written back. Default: 1000. */
   readonly writeBackMs?: number;
 }
+
+const DAY_MS = 86_400_000;
 
 const DEFAULTS: MemoryOptions = {
   cacheSize: 256 * MIB,
@@ -50,8 +63,14 @@ const KERNEL_MOUNTS = 2;
 /** A relay has no pages of its own: no window, and a cache that is never used. */
 const RELAYED = { cacheSize: 64 * 1024, windowSize: 0, kernelMounts: 0 };
 
-/** Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. */
-export function completeOptions(options: HostOptions): { settings: HostSettings; memory: MemoryOptions } {
+/**
+ * Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. `isOnlyWriter`: a `memory`
+ * file system is changed by its host alone.
+ */
+export function completeOptions(
+  options: HostOptions,
+  isOnlyWriter = true,
+): { settings: HostSettings; memory: MemoryOptions } {
   const spec = typeof options.fs === 'object' ? options.fs : parseSpec(options.fs ?? 'memory');
   const tag = options.tag ?? 'virtiofs';
   const tagSize = new TextEncoder().encode(tag).length;
@@ -60,10 +79,9 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
   const settings: HostSettings = {
     fs: spec,
     tag,
-    attrTimeoutMs: timeout('attrTimeoutMs', options.attrTimeoutMs, 1000),
-    entryTimeoutMs: timeout('entryTimeoutMs', options.entryTimeoutMs, 1000),
-    negativeTimeoutMs: timeout('negativeTimeoutMs', options.negativeTimeoutMs, 0),
-    writeBackMs: timeout('writeBackMs', options.writeBackMs, 1000),
+    ...timeouts(options, 1000, 0),
+    ...toldTimeouts(options, spec, isOnlyWriter),
+    writeBackMs: milliseconds('writeBackMs', options.writeBackMs, 1000),
   };
   const memory: MemoryOptions = {
     cacheSize: options.cacheSize ?? DEFAULTS.cacheSize,
@@ -102,7 +120,22 @@ export function parseSize(text: string): number {
   return Math.floor(Number(match[1]) * unit);
 }
 
-function timeout(name: string, value: number | undefined, byDefault: number): number {
+/** A foreign server tells us nothing that we could pass on; a directory's other users tell nobody. */
+function toldTimeouts(options: HostOptions, spec: FileSystemSpec, isOnlyWriter: boolean): { told?: Timeouts } {
+  if (options.notifications === false || spec.type === 'fuse') return {};
+  const isOurs = spec.type === 'memory' && isOnlyWriter;
+  return { told: isOurs ? timeouts(options, DAY_MS, DAY_MS) : timeouts(options, 1000, 0) };
+}
+
+function timeouts(options: HostOptions, byDefault: number, negativeByDefault: number): Timeouts {
+  return {
+    attrTimeoutMs: milliseconds('attrTimeoutMs', options.attrTimeoutMs, byDefault),
+    entryTimeoutMs: milliseconds('entryTimeoutMs', options.entryTimeoutMs, byDefault),
+    negativeTimeoutMs: milliseconds('negativeTimeoutMs', options.negativeTimeoutMs, negativeByDefault),
+  };
+}
+
+function milliseconds(name: string, value: number | undefined, byDefault: number): number {
   const ms = value ?? byDefault;
   if (!(ms >= 0)) throw new RangeError(`${name} is ${value}: it must be 0 or more milliseconds`);
   return ms;
