@@ -49,7 +49,7 @@ export class DentryCache {
   readonly #notifications: Notifications;
   readonly #clock: Clock;
   readonly #limit: number;
-  readonly #condemned: Dentry[] = [];
+  readonly #condemned: { readonly dentry: Dentry; readonly child: Inode }[] = [];
   #newest: Dentry | undefined;
   #oldest: Dentry | undefined;
   #count = 0;
@@ -78,9 +78,10 @@ export class DentryCache {
   lookup(parent: Inode, name: ByteString, mustAsk = false): Errno {
     this.found = undefined;
     if (name.length > NAME_MAX) return ENAMETOOLONG;
+    // Even if nothing is cached: what was told by now shall not fall on the answer.
+    this.#notifications.hear();
     const dentry = (parent.entries as Map<ByteString, Dentry>).get(name);
     if (dentry === undefined) return this.#ask(parent, name);
-    this.#notifications.hear();
     if (!mustAsk && this.#clock.monotonicMs() < dentry.expiresMs && dentry.child?.isOutdated !== true) {
       this.#touch(dentry);
       this.found = dentry.child;
@@ -137,15 +138,15 @@ export class DentryCache {
     const dentry = parent.entries?.get(name);
     if (dentry === undefined) return;
     dentry.expiresMs = EXPIRED;
-    if (dentry.child?.nodeid === child) this.#condemned.push(dentry);
+    if (dentry.child?.nodeid === child) this.#condemned.push({ dentry, child: dentry.child });
   }
 
-  /** Drops what was condemned, unless the host has shown it again. Only where nobody is in the middle of a path. */
+  /** Drops what was condemned, unless the name means something else by now. Only where nobody is amid a path. */
   sweep(): void {
-    while (this.#condemned.length > 0) {
-      const dentry = this.#condemned.pop() as Dentry;
-      const isThere = dentry.parent.entries?.get(dentry.name) === dentry && dentry.expiresMs === EXPIRED;
-      if (isThere && dentry.child !== undefined) this.#bury(dentry, dentry.child);
+    for (let last = this.#condemned.pop(); last !== undefined; last = this.#condemned.pop()) {
+      const { dentry, child } = last;
+      const isThere = dentry.parent.entries?.get(dentry.name) === dentry && dentry.child === child;
+      if (isThere) this.#bury(dentry, child);
     }
   }
 

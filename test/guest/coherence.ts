@@ -159,12 +159,12 @@ export function expectListed(guest: Guest, tree: Tree, path: string, who: string
   expect(guest.readdir(path).sort(), `${who}: names in ${path}`).toEqual([...wanted.entries.keys()].sort());
 }
 
-/** Through an open file: a read over the end, and what fstat says. */
-export function expectRead(file: File, wanted: Node, pos: number, who: string): void {
-  const buffer = new Uint8Array(wanted.data.length + 64);
-  const n = file.read(buffer, 0, buffer.length, pos);
+/** Through an open file: a read inside the file or over its end, and what fstat says. */
+export function expectRead(file: File, wanted: Node, pos: number, size: number, who: string): void {
+  const buffer = new Uint8Array(size);
+  const n = file.read(buffer, 0, size, pos);
   const seen = Buffer.from(buffer.subarray(0, n));
-  const isSame = seen.equals(wanted.data.subarray(pos));
-  expect(isSame, `${who}: read ${n} bytes at ${pos} of ${wanted.data.length}`).toBe(true);
+  const isSame = seen.equals(wanted.data.subarray(pos, pos + size));
+  expect(isSame, `${who}: read ${n} of ${size} bytes at ${pos} of ${wanted.data.length}`).toBe(true);
   expect([file.stat().size, file.stat().nlink], `${who}: fstat`).toEqual([wanted.data.length, wanted.links]);
 }
