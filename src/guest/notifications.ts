@@ -15,7 +15,7 @@ import { sizeOf } from '../wire/struct.ts';
 
 /** Where messages come from. */
 export interface NotifySource {
-  /** Nothing to take, and the host is there: one look at shared memory, for it is asked all the time. */
+  /** Nothing to take, and the host is there: a look or two at shared memory, for it is asked all the time. */
   readonly isQuiet: boolean;
   /** The host is gone, or confused: nothing will be told any more. */
   readonly isOver: boolean;
@@ -40,13 +40,11 @@ const ARGS = OUT_HEADER_SIZE;
 export class Notifications {
   /** Messages heard. */
   heard = 0;
-  readonly #source: NotifySource | undefined;
+  #source: NotifySource | undefined;
   #listener: NotifyListener | undefined;
-  #isOver: boolean;
 
   constructor(source: NotifySource | undefined) {
     this.#source = source;
-    this.#isOver = source === undefined;
   }
 
   /** Sets who acts on what is heard. */
@@ -56,8 +54,9 @@ export class Notifications {
 
   /** Takes in what the host has told since the last time. */
   hear(): void {
-    if (this.#isOver || this.#source?.isQuiet !== false) return;
-    this.#hearAll(this.#source);
+    const source = this.#source;
+    if (source === undefined || source.isQuiet) return;
+    this.#hearAll(source);
   }
 
   #hearAll(source: NotifySource): void {
@@ -66,8 +65,9 @@ export class Notifications {
       if (!this.#act(source.message, size)) this.#listener?.everythingChanged();
     }
     // Nobody tells any more: what is cached is doubtful now, and no reply will come that brings anything new.
-    this.#isOver = source.isOver;
-    if (this.#isOver) this.#listener?.everythingChanged();
+    if (!source.isOver) return;
+    this.#source = undefined;
+    this.#listener?.everythingChanged();
   }
 
   /** False when the message says "everything", or nothing that is understood. */

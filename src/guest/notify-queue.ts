@@ -18,6 +18,8 @@ export interface NotifyQueueOptions {
   readonly at: number;
   readonly bufferSize: number;
   readonly kick: Doorbell;
+  /** Rung by the host, or on its behalf, after anything by which it may be gone. */
+  readonly bell: Doorbell;
   readonly isGone: () => boolean;
 }
 
@@ -26,6 +28,9 @@ export class NotifyQueue implements NotifySource {
   readonly #options: NotifyQueueOptions;
   readonly #queue: DriverQueue;
   readonly #bytes: Uint8Array;
+  readonly #bell: Doorbell;
+  /** The count of the bell before the host was last seen to be there. */
+  #rung: number;
   readonly #none = new SegmentList();
   readonly #buffer = new SegmentList();
 
@@ -33,6 +38,8 @@ export class NotifyQueue implements NotifySource {
   constructor(options: NotifyQueueOptions) {
     this.#options = options;
     this.#queue = options.queue;
+    this.#bell = options.bell;
+    this.#rung = options.bell.seen() - 1;
     this.#bytes = new Uint8Array(options.bufferSize);
     this.message = new DataView(this.#bytes.buffer);
     options.queue.disableInterrupts();
@@ -40,8 +47,13 @@ export class NotifyQueue implements NotifySource {
     this.#publish();
   }
 
+  /** Asked before anything cached is believed: two loads, as a rule. */
   get isQuiet(): boolean {
-    return !this.#queue.hasUsed && !this.#options.isGone();
+    if (this.#queue.hasUsed) return false;
+    const rung = this.#bell.seen();
+    if (rung === this.#rung) return true;
+    this.#rung = rung;
+    return !this.#options.isGone();
   }
 
   get isOver(): boolean {

@@ -150,10 +150,11 @@ export class DriverQueue {
     return (this.#memory.loadU16(this.#ring.usedAt + VIRTQ_RING_FLAGS) & VIRTQ_USED_F_NO_NOTIFY) === 0;
   }
 
-  /** Whether there is something to take back, by one look at the ring: for who looks often and seldom finds. */
+  /** Whether there is something to take back, by one cheap look: for who looks often and seldom finds. */
   get hasUsed(): boolean {
-    // ORDER: as in #refresh, which `takeUsed` then does with all its checks.
-    return this.#memory.loadU16(this.#ring.usedAt + VIRTQ_RING_IDX) !== this.#taken;
+    // ORDER: plain, so a store that races with this look may be missed; one that happened before whatever the caller
+    // has heard of since by other means (an atomic, a message) may not. `takeUsed` then looks with acquire.
+    return this.#memory.getU16(this.#ring.usedAt + VIRTQ_RING_IDX) !== this.#taken;
   }
 
   /** Takes back one used chain: returns its token and sets `usedLength`; −1 if there is none (or see `broken`). */

@@ -148,7 +148,15 @@ function openNotifications(
   if (firstRequestQueue === 1 || queue === undefined) return undefined;
   assert(bufferSize * queue.size <= map.queueSize * NOTIFY_BUF_SIZE, 'the notification buffers fit their place');
   const isGone = () => isDead() || driver.needsReset;
-  return new NotifyQueue({ queue, memory, at: place.notifyAt, bufferSize, kick: driver.kick, isGone });
+  return new NotifyQueue({
+    queue,
+    memory,
+    at: place.notifyAt,
+    bufferSize,
+    kick: driver.kick,
+    bell: driver.interrupt,
+    isGone,
+  });
 }
 
 function openWindow({ buffer, wasm, map, generation, spins }: ConnectOptions, place: SlotMap, seat: Seat): DaxWindow {

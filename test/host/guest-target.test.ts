@@ -23,10 +23,11 @@ function world(size = 8) {
   let isGone = false;
   const open = () => {
     const place = { memory: pair.memory, at: 1 << 16, bufferSize: NOTIFY_BUF_SIZE };
-    return new NotifyQueue({ queue: pair.driver, ...place, kick: bell, isGone: () => isGone });
+    return new NotifyQueue({ queue: pair.driver, ...place, kick: bell, bell, isGone: () => isGone });
   };
   const leave = () => {
     isGone = true;
+    bell.ring();
   };
   return { ...pair, target, reasons, bell, open, leave };
 }
