@@ -38,8 +38,6 @@ export interface NotifyListener {
 const ARGS = OUT_HEADER_SIZE;
 
 export class Notifications {
-  /** Messages heard. */
-  heard = 0;
   #source: NotifySource | undefined;
   #listener: NotifyListener | undefined;
 
@@ -61,7 +59,6 @@ export class Notifications {
 
   #hearAll(source: NotifySource): void {
     for (let size = source.take(); size >= 0; size = source.take()) {
-      this.heard++;
       if (!this.#act(source.message, size)) this.#listener?.everythingChanged();
     }
     // Nobody tells any more: what is cached is doubtful now, and no reply will come that brings anything new.
