@@ -46,6 +46,7 @@ const connection = connect({
   generation: attachment.generation,
   clock,
   spins: setup.spins,
+  notifications: true,
 });
 const guest = mountConnection(connection, { ...setup.options, clock });
 const file = createFile();

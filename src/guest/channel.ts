@@ -6,6 +6,7 @@
  */
 import type { Errno } from '../wire/errno.ts';
 import type { NodeId } from '../wire/ids.ts';
+import type { NotifySource } from './notifications.ts';
 
 /** Bytes of arguments one request may have (two names, a symlink target, a full batch of 256 mappings). */
 export const ARGS_ROOM = 8192;
@@ -59,6 +60,8 @@ export interface Channel {
   readonly pending: number;
   /** Waits until everything posted has been taken by the host. */
   drain(): void;
+  /** What the host tells of others' changes; absent: nothing, and only time makes caches doubtful. */
+  readonly notifications?: NotifySource | undefined;
   /** Whether the host offers a DAX window to this guest. */
   readonly hasWindow: boolean;
   /** Resets the device and gives its slot back. */

@@ -114,11 +114,10 @@ export class Dax {
 
   /** Bytes of the wanted ones that the file has, as far as we know; 0 at its end; −errno. */
   #clip(inode: Inode, pos: number, size: number): number {
-    if (pos + size > inode.size) {
-      // Another guest may have appended: the end of the file is asked for, unless we may still believe it.
-      const errno = this.#inodes.refresh(inode);
-      if (errno !== OK) return -errno;
-    }
+    let errno = this.#inodes.refreshSize(inode);
+    // Another guest may have appended: the end of the file is asked for, unless we may still believe it.
+    if (errno === OK && pos + size > inode.size) errno = this.#inodes.refresh(inode);
+    if (errno !== OK) return -errno;
     return Math.max(0, Math.min(size, inode.size - pos));
   }
 

@@ -13,9 +13,10 @@ import type { ByteString } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { EIO, ELOOP, ENAMETOOLONG, ENOENT, type Errno, OK } from '../wire/errno.ts';
 import { EntryOut } from '../wire/fuse.ts';
-import { NAME_MAX } from '../wire/ids.ts';
+import { NAME_MAX, type NodeId } from '../wire/ids.ts';
 import { EXPIRED, type Inode } from './inode.ts';
 import type { InodeCache } from './inode-cache.ts';
+import type { Notifications } from './notifications.ts';
 import type { NameRequests } from './request-names.ts';
 import type { Session } from './session.ts';
 
@@ -45,14 +46,24 @@ export class DentryCache {
   readonly #session: Session;
   readonly #names: NameRequests;
   readonly #inodes: InodeCache;
+  readonly #notifications: Notifications;
   readonly #clock: Clock;
   readonly #limit: number;
+  readonly #condemned: { readonly dentry: Dentry; readonly child: Inode }[] = [];
   #newest: Dentry | undefined;
   #oldest: Dentry | undefined;
   #count = 0;
 
-  constructor(session: Session, names: NameRequests, inodes: InodeCache, clock: Clock, limit: number) {
+  constructor(
+    session: Session,
+    names: NameRequests,
+    inodes: InodeCache,
+    notifications: Notifications,
+    clock: Clock,
+    limit: number,
+  ) {
     this.#session = session;
+    this.#notifications = notifications;
     this.#names = names;
     this.#inodes = inodes;
     this.#clock = clock;
@@ -67,6 +78,8 @@ export class DentryCache {
   lookup(parent: Inode, name: ByteString, mustAsk = false): Errno {
     this.found = undefined;
     if (name.length > NAME_MAX) return ENAMETOOLONG;
+    // Even if nothing is cached: what was told by now shall not fall on the answer.
+    this.#notifications.hear();
     const dentry = (parent.entries as Map<ByteString, Dentry>).get(name);
     if (dentry === undefined) return this.#ask(parent, name);
     if (!mustAsk && this.#clock.monotonicMs() < dentry.expiresMs && dentry.child?.isOutdated !== true) {
@@ -115,6 +128,28 @@ export class DentryCache {
     if (dentry !== undefined) dentry.expiresMs = EXPIRED;
   }
 
+  /** Makes the next lookup of any name ask the host. */
+  expireAll(): void {
+    for (let d = this.#oldest; d !== undefined; d = d.newer) d.expiresMs = EXPIRED;
+  }
+
+  /** The host says that the name is gone, and `child` with it: it goes with the next `sweep`. */
+  condemn(parent: Inode, name: ByteString, child: NodeId): void {
+    const dentry = parent.entries?.get(name);
+    if (dentry === undefined) return;
+    dentry.expiresMs = EXPIRED;
+    if (dentry.child?.nodeid === child) this.#condemned.push({ dentry, child: dentry.child });
+  }
+
+  /** Drops what was condemned, unless the name means something else by now. Only where nobody is amid a path. */
+  sweep(): void {
+    for (let last = this.#condemned.pop(); last !== undefined; last = this.#condemned.pop()) {
+      const { dentry, child } = last;
+      const isThere = dentry.parent.entries?.get(dentry.name) === dentry && dentry.child === child;
+      if (isThere) this.#bury(dentry, child);
+    }
+  }
+
   /** After a rename: the new name means what the old one meant. */
   move(parent: Inode, name: ByteString, newParent: Inode, newName: ByteString): void {
     const dentry = parent.entries?.get(name);
@@ -157,6 +192,15 @@ export class DentryCache {
       assert(d.child === undefined || d.child.names > 0, `dentry "${d.name}" does not count as a name`);
     }
     assert(count === this.#count, 'the dentry count is wrong');
+  }
+
+  /** The child has no name left; names cached in a directory that is gone mean nothing. */
+  #bury(dentry: Dentry, child: Inode): void {
+    child.nlink = 0;
+    this.#inodes.hold(child);
+    for (const inside of [...(child.entries?.values() ?? [])]) this.drop(inside);
+    if (dentry.parent.entries?.get(dentry.name) === dentry) this.drop(dentry);
+    this.#inodes.release(child);
   }
 
   #ask(parent: Inode, name: ByteString): Errno {

@@ -120,6 +120,7 @@ export class OpenDirectory {
     const chunk = channel.bytes.slice(data, data + received);
     this.#reader = new DirentReader(isPlus ? 'plus' : 'plain');
     this.#reader.reset(new DataView(chunk.buffer), 0, received);
+    inodes.wasRead(this.inode);
     if (isPlus) this.#adoptAll(data, received, version);
     return OK;
   }

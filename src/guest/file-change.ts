@@ -46,7 +46,7 @@ export function fallocateFile(file: OpenFile, mode: number, pos: number, size: n
   pages?.write(file.inode);
   const errno = file.mount.files.fallocate(file.inode.nodeid, file.fh, mode, pos, size);
   if (errno !== OK) return errno;
-  pages?.invalidate(file.inode, pos, size);
+  pages?.pagesInvalid(file.inode, pos, size);
   if ((mode & FALLOC_FL_KEEP_SIZE) === 0) file.mount.inodes.grow(file.inode, pos + size);
   else file.mount.inodes.expire(file.inode);
   return OK;
@@ -63,7 +63,7 @@ export function copyRange(from: OpenFile, pos: number, to: OpenFile, toPos: numb
   const n = files.copyFileRange(from.inode.nodeid, from.fh, pos, to.inode.nodeid, to.fh, toPos, size);
   if (n === -ENOSYS || n === -EOPNOTSUPP || n === -EXDEV) return copyByHand(from, pos, to, toPos, size);
   if (n > 0) inodes.grow(to.inode, toPos + n);
-  if (n > 0) pages?.invalidate(to.inode, toPos, n);
+  if (n > 0) pages?.pagesInvalid(to.inode, toPos, n);
   return n;
 }
 

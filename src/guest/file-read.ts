@@ -36,6 +36,7 @@ function readFuse(file: OpenFile, into: Uint8Array, at: number, size: number, po
     if (!isShared) into.set(channel.bytes.subarray(address, address + n), at + done);
     done += n;
     counters.bytesReadFuse += n;
+    if (n > 0) file.mount.inodes.wasRead(file.inode);
     // SPEC: a READ is short only at the end of the file.
     if (n < count) break;
   }

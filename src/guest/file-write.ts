@@ -30,8 +30,11 @@ function writeData(file: OpenFile, from: Uint8Array, at: number, size: number, p
 }
 
 function mayUseWindow(file: OpenFile, end: number): boolean {
-  const { inode } = file;
-  return inode.isDax && !file.isAppend && end <= inode.size && keepsMode(file);
+  const { inode, mount } = file;
+  if (!inode.isDax || file.isAppend) return false;
+  // Whatever is wrong with it now, the WRITE will say.
+  if (mount.inodes.refreshSize(inode, file.fhToSend) !== OK || end > inode.size) return false;
+  return keepsMode(file);
 }
 
 /** The host clears set-id bits on a WRITE by anybody but root; a store that it does not see clears nothing. */
@@ -50,7 +53,7 @@ function writePages(file: OpenFile, from: Uint8Array, at: number, size: number, 
   const oldSize = inode.size;
   const n = writeFuse(file, from, at, size, pos);
   // Where an append went, the host alone knows: somewhere behind the end that we knew.
-  if (file.isAppend) pages.invalidate(inode, Math.min(oldSize, pos));
+  if (file.isAppend) pages.pagesInvalid(inode, Math.min(oldSize, pos));
   else if (n > 0) pages.wroteThrough(inode, from, at, n, pos);
   return n;
 }

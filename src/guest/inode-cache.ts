@@ -14,6 +14,7 @@ import { type Fh, FUSE_ROOT_ID, type NodeId } from '../wire/ids.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '../wire/mode.ts';
 import type { Forgets } from './forget.ts';
 import { type AttrFields, EXPIRED, Inode } from './inode.ts';
+import type { Notifications } from './notifications.ts';
 import type { DaxMode } from './options.ts';
 import type { AttrRequests } from './request-attrs.ts';
 import type { Session } from './session.ts';
@@ -28,7 +29,7 @@ export interface PageHook {
   hasDirty(inode: Inode): boolean;
   /** Writes what is dirty to the host; an error is kept. */
   write(inode: Inode): void;
-  invalidate(inode: Inode): void;
+  pagesInvalid(inode: Inode): void;
   forget(inode: Inode): void;
 }
 
@@ -39,14 +40,23 @@ export class InodeCache {
   readonly #session: Session;
   readonly #attrs: AttrRequests;
   readonly #forgets: Forgets;
+  readonly #notifications: Notifications;
   readonly #clock: Clock;
   readonly #dax: DaxMode;
   readonly #inodes = new Map<NodeId, Inode>();
   #hook: EvictionHook | undefined;
   #pages: PageHook | undefined;
 
-  constructor(session: Session, attrs: AttrRequests, forgets: Forgets, clock: Clock, dax: DaxMode) {
+  constructor(
+    session: Session,
+    attrs: AttrRequests,
+    forgets: Forgets,
+    notifications: Notifications,
+    clock: Clock,
+    dax: DaxMode,
+  ) {
     this.#session = session;
+    this.#notifications = notifications;
     this.#attrs = attrs;
     this.#forgets = forgets;
     this.#clock = clock;
@@ -67,6 +77,10 @@ export class InodeCache {
 
   onPages(hook: PageHook): void {
     this.#pages = hook;
+  }
+
+  all(): IterableIterator<Inode> {
+    return this.#inodes.values();
   }
 
   get(nodeid: NodeId): Inode | undefined {
@@ -99,8 +113,15 @@ export class InodeCache {
 
   /** Makes sure that the attributes may be believed now: asks the host only if they have expired. */
   refresh(inode: Inode, fh?: Fh): Errno {
+    this.#notifications.hear();
     if (this.#clock.monotonicMs() < inode.attrExpiresMs) return OK;
     return this.fetch(inode, fh);
+  }
+
+  /** Makes sure of what our own changes leave alone or keep up to date by themselves: size and mode. */
+  refreshSize(inode: Inode, fh?: Fh): Errno {
+    this.#notifications.hear();
+    return inode.isDoubtful ? this.fetch(inode, fh) : OK;
   }
 
   /** Asks the host for the attributes. What only we know of the file goes there first; its error waits for fsync. */
@@ -121,6 +142,18 @@ export class InodeCache {
 
   /** We changed something about it: ask the host before believing the attributes again. */
   expire(inode: Inode): void {
+    inode.attrExpiresMs = EXPIRED;
+  }
+
+  /** We read it by a request: the host may have changed its atime, as `relatime` does. */
+  wasRead(inode: Inode): void {
+    if (inode.isAtimeDue) this.expire(inode);
+  }
+
+  /** Somebody else changed something about it. What is on its way to us may be older than that. */
+  distrust(inode: Inode): void {
+    inode.isDoubtful = true;
+    inode.attrVersion = ++this.version;
     inode.attrExpiresMs = EXPIRED;
   }
 
@@ -204,12 +237,13 @@ export class InodeCache {
 
   /**
    * SPEC: fuse_change_attributes, FUSE_AUTO_INVAL_DATA: another size or mtime than we knew says that the data may be
-   * another too. With dirty pages the size is ours.
+   * another too. With dirty pages the size is ours. Who is told of changes need not guess.
    */
   #applyToPages(inode: Inode, size: number, mtime: number, mtimensec: number): void {
     if (this.#pages?.hasDirty(inode)) inode.size = Math.max(inode.size, size);
+    else if (this.#notifications.isTold) return;
     else if (inode.size !== size || inode.mtime !== mtime || inode.mtimensec !== mtimensec) {
-      this.#pages?.invalidate(inode);
+      this.#pages?.pagesInvalid(inode);
     }
   }
 

@@ -52,6 +52,8 @@ export class Inode {
   ctimensec = 0;
   /** Monotonic time until which the attributes may be believed. */
   attrExpiresMs = EXPIRED;
+  /** Somebody else changed it since its attributes came: not even its size and mode may be believed. */
+  isDoubtful = false;
   /** When the attributes were last changed, in the cache's own count: an older reply does not overwrite them. */
   attrVersion = 0;
 
@@ -93,8 +95,20 @@ export class Inode {
     this.#state = next;
   }
 
+  /**
+   * Whether reading it by a request may change its atime. SPEC: mount(8), relatime: only if it is not newer than the
+   * last change, or a day old, which is not looked at here.
+   */
+  get isAtimeDue(): boolean {
+    return (
+      isNotAfter(this.atime, this.atimensec, this.mtime, this.mtimensec) ||
+      isNotAfter(this.atime, this.atimensec, this.ctime, this.ctimensec)
+    );
+  }
+
   /** Takes over attributes from a reply. */
   setAttr(fields: AttrFields, view: DataView, at: number): void {
+    this.isDoubtful = false;
     this.ino = fields.ino.get(view, at);
     this.size = fields.size.get(view, at);
     this.blocks = fields.blocks.get(view, at);
@@ -111,4 +125,8 @@ export class Inode {
     this.ctime = fields.ctime.get(view, at);
     this.ctimensec = fields.ctimensec.get(view, at);
   }
+}
+
+function isNotAfter(sec: number, nsec: number, otherSec: number, otherNsec: number): boolean {
+  return sec < otherSec || (sec === otherSec && nsec <= otherNsec);
 }

@@ -185,6 +185,8 @@ export class Mapping {
     this.#pages.close?.();
     this.#isMapped = false;
     const { mount, inode } = this.#file;
+    // What was stored through views, nobody saw.
+    if (this.writable) mount.inodes.expire(inode);
     this.#file.removeMapping(this);
     mount.inodes.release(inode);
   }
@@ -247,6 +249,8 @@ export class Mapping {
   #begin(offset: number, write: boolean): number {
     const pos = this.#start + offset;
     if (!this.#isInside(pos)) return -EFAULT;
+    // A store changes blocks, and times on some hosts.
+    if (write) this.#file.mount.inodes.expire(this.#file.inode);
     return this.#pages.begin(this.#file.inode, Math.floor(pos / RANGE_SIZE), write);
   }
 

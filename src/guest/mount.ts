@@ -7,10 +7,12 @@ import { Counters } from './counters.ts';
 import type { Credentials } from './credentials.ts';
 import { Dax } from './dax-inode.ts';
 import { DentryCache } from './dentry-cache.ts';
+import { Doubt } from './doubt.ts';
 import type { OpenFile } from './file.ts';
 import { Forgets } from './forget.ts';
 import { InodeCache } from './inode-cache.ts';
 import { Namei } from './namei.ts';
+import { Notifications } from './notifications.ts';
 import { type MountOptions, type ResolvedOptions, resolveOptions } from './options.ts';
 import { PageCache } from './page-cache.ts';
 import { AttrRequests } from './request-attrs.ts';
@@ -31,6 +33,8 @@ export class Mount {
   readonly files: FileRequests;
   readonly locks: LockRequests;
   readonly forgets: Forgets;
+  readonly notifications: Notifications;
+  readonly doubt: Doubt;
   readonly inodes: InodeCache;
   readonly dentries: DentryCache;
   readonly namei: Namei;
@@ -56,8 +60,11 @@ export class Mount {
     this.files = new FileRequests(this.session);
     this.locks = new LockRequests(this.session);
     this.forgets = new Forgets(this.session);
-    this.inodes = new InodeCache(this.session, this.attrs, this.forgets, clock, dax);
-    this.dentries = new DentryCache(this.session, this.names, this.inodes, clock, maxInodes);
+    this.notifications = new Notifications(channel.notifications);
+    this.inodes = new InodeCache(this.session, this.attrs, this.forgets, this.notifications, clock, dax);
+    this.dentries = new DentryCache(this.session, this.names, this.inodes, this.notifications, clock, maxInodes);
+    this.doubt = new Doubt(this.inodes, this.dentries);
+    this.notifications.onChange(this.doubt);
     this.namei = new Namei(this.session, this.names, this.inodes, this.dentries);
     const { root } = this.inodes;
     this.#task = new Task(this.session.credentials, root, root, this.locks.newOwner());
@@ -69,6 +76,7 @@ export class Mount {
       const { session, files, inodes, counters } = this;
       this.pages = new PageCache(pageCacheSize, writeback, session, files, inodes, counters, clock);
       this.inodes.onPages(this.pages);
+      this.doubt.onPages(this.pages);
     }
   }
 

@@ -83,6 +83,7 @@ export class Namei {
     if (errno !== OK) return errno;
     const { view, data, received } = this.#session.channel;
     const target = getBytes(view, data, received);
+    this.#inodes.wasRead(inode);
     if (this.#session.has('FUSE_CACHE_SYMLINKS')) inode.target = target;
     return target;
   }
@@ -90,6 +91,7 @@ export class Namei {
   #start(path: ByteString): Errno | undefined {
     this.#links = 0;
     this.#mustAsk = false;
+    this.#dentries.sweep();
     if (path.length === 0) return ENOENT;
     if (path.length >= PATH_MAX) return ENAMETOOLONG;
     return path.includes('\0') ? EINVAL : undefined;

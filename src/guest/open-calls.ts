@@ -142,7 +142,7 @@ function openHandle(mount: Mount, inode: Inode, flags: number, sent: number): Op
   if (errno !== OK) return errno;
   const openFlags = OpenOut.open_flags.get(channel.view, channel.reply);
   // SPEC: fuse_finish_open: close-to-open, unless the host promises more.
-  if ((openFlags & FOPEN_FLAGS.FOPEN_KEEP_CACHE) === 0) mount.pages?.invalidate(inode);
+  if ((openFlags & FOPEN_FLAGS.FOPEN_KEEP_CACHE) === 0) mount.pages?.pagesInvalid(inode);
   return new OpenFile(mount, inode, readFh(mount, channel.reply), flags, openFlags, true);
 }
 

@@ -12,9 +12,10 @@
 import type { Clock } from '../base/clock.ts';
 import { EIO, type Errno, OK } from '../wire/errno.ts';
 import type { Counters } from './counters.ts';
+import type { PageListener } from './doubt.ts';
 import type { OpenFile } from './file.ts';
 import type { Inode } from './inode.ts';
-import type { InodeCache } from './inode-cache.ts';
+import type { InodeCache, PageHook } from './inode-cache.ts';
 import { FilePages, PAGE_SIZE, PageStore } from './page-store.ts';
 import type { FileRequests } from './request-files.ts';
 import type { Session } from './session.ts';
@@ -25,7 +26,7 @@ const READAHEAD_MIN = 4;
 /** Dirty pages older than this go with the next write. SPEC: Linux waits 30 s (dirty_expire_centisecs). */
 const DIRTY_AGE_MS = 5000;
 
-export class PageCache {
+export class PageCache implements PageHook, PageListener {
   readonly store: PageStore;
   readonly isWriteback: boolean;
   readonly #session: Session;
@@ -169,7 +170,7 @@ export class PageCache {
    * Somebody else changed bytes [pos, pos + size) of the file; size 0 = to its end. What is dirty here stays and is
    * written later, as it would have been had we written it after them.
    */
-  invalidate(inode: Inode, pos = 0, size = 0): void {
+  pagesInvalid(inode: Inode, pos = 0, size = 0): void {
     const pages = this.#files.get(inode);
     if (pages === undefined) return;
     const first = Math.floor(pos / PAGE_SIZE);
@@ -200,7 +201,7 @@ export class PageCache {
 
   /** Drops every page that is clean. */
   dropAll(): void {
-    for (const inode of this.#files.keys()) this.invalidate(inode);
+    for (const inode of this.#files.keys()) this.pagesInvalid(inode);
   }
 
   checkInvariants(): void {
@@ -217,10 +218,9 @@ export class PageCache {
 
   /** Bytes of the wanted ones that the file has; with dirty pages the size is ours, and the host is not asked. */
   #clip(inode: Inode, pos: number, size: number): number {
-    if (pos + size > inode.size && !this.hasDirty(inode)) {
-      const errno = this.#inodes.refresh(inode);
-      if (errno !== OK) return -errno;
-    }
+    let errno = this.#inodes.refreshSize(inode);
+    if (errno === OK && pos + size > inode.size && !this.hasDirty(inode)) errno = this.#inodes.refresh(inode);
+    if (errno !== OK) return -errno;
     return Math.max(0, Math.min(size, inode.size - pos));
   }
 

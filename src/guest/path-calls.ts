@@ -14,7 +14,7 @@ import {
   OK,
 } from '../wire/errno.ts';
 import { NAME_MAX, SYMLINK_MAX } from '../wire/ids.ts';
-import { RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFMT, S_IFREG } from '../wire/mode.ts';
+import { RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFMT, S_IFREG, S_ISVTX } from '../wire/mode.ts';
 import { EXPIRED, type Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 import { mayOpen } from './open-calls.ts';
@@ -265,7 +265,10 @@ function lookupForDelete(mount: Mount, parent: Inode, name: ByteString): Errno {
   const child = dentries.found as Inode;
   const allowed = mayOpen(mount, parent, MAY_WRITE | MAY_EXEC);
   dentries.found = child;
-  return allowed === OK ? mayDelete(parent, child, session.credentials) : allowed;
+  if (allowed !== OK || session.credentials.uid === 0) return allowed;
+  // Whose it is matters only in a sticky directory.
+  const known = (parent.mode & S_ISVTX) === 0 ? OK : mount.inodes.refresh(child);
+  return known === OK ? mayDelete(parent, child, session.credentials) : known;
 }
 
 function adopt(mount: Mount, parent: Inode, name: ByteString, version: number): Errno {

@@ -19,6 +19,7 @@ import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
 import { ARGS_ROOM, type Channel, REPLY_ROOM, Request } from './channel.ts';
+import type { NotifySource } from './notifications.ts';
 
 const REPLY_AT = 8256;
 const POSTS_AT = 8832;
@@ -44,6 +45,7 @@ export interface VirtioChannelOptions {
   /** Looks at the ring before sleeping; 0 in one thread. */
   readonly spins: number;
   readonly hasWindow: boolean;
+  readonly notifications?: NotifySource | undefined;
   /** Tells that the host is gone. */
   readonly isDead: () => boolean;
   /** Called by close, after the device was reset. */
@@ -59,6 +61,7 @@ export class VirtioChannel implements Channel {
   readonly data: number;
   readonly dataSize: number;
   readonly hasWindow: boolean;
+  readonly notifications: NotifySource | undefined;
   received = 0;
   /** Sleeps, kicks: for the cost tables. */
   readonly counts = { requests: 0, kicks: 0, sleeps: 0 };
@@ -91,6 +94,7 @@ export class VirtioChannel implements Channel {
     this.data = options.dataAt;
     this.dataSize = options.dataSize;
     this.hasWindow = options.hasWindow;
+    this.notifications = options.notifications;
     const { queues, firstRequestQueue } = options.driver;
     this.#hiprio = queues[0] as DriverQueue;
     this.#queue = queues[firstRequestQueue] as DriverQueue;

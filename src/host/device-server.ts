@@ -33,8 +33,8 @@ const BURST = 64;
 export interface DeviceServerOptions {
   readonly device: VirtioDevice;
   readonly memory: GuestMemory;
-  /** Starts a session for the guest that comes next. */
-  readonly openSession: () => CallHandler;
+  /** Starts a session for the guest that comes next; `notifications`: the queue by which it wants to be told things. */
+  readonly openSession: (notifications: DeviceQueue | undefined) => CallHandler;
   readonly slot: CpuSlot;
   readonly grace: GracePeriod;
   readonly mapper: WindowMapper | undefined;
@@ -57,6 +57,9 @@ export class DeviceServer implements HostPort {
   #chain = new Chain();
   readonly #call: MutableCall;
   #serving: DeviceQueue | undefined;
+  /** The queues that bring requests, and the one whose buffers wait for what the host has to tell. */
+  #served: readonly DeviceQueue[] = [];
+  #notifications: DeviceQueue | undefined;
   #session: CallHandler | undefined;
   readonly #requestBytes: Uint8Array;
   readonly #replyBytes: Uint8Array;
@@ -68,6 +71,7 @@ export class DeviceServer implements HostPort {
     this.#call = newCall(() => this.#defer());
     this.#requestBytes = new Uint8Array(this.#call.request.buffer);
     this.#replyBytes = new Uint8Array(this.#call.reply.buffer);
+    this.device.onReady = () => this.#sortQueues();
     this.device.onReset = () => this.#forgetGuest();
     this.device.onBroken = (reason) => options.log('error', `device needs reset: ${reason}`);
   }
@@ -89,19 +93,19 @@ export class DeviceServer implements HostPort {
   /** Serves the requests that are in the rings. */
   serve(): boolean {
     let worked = false;
-    for (const queue of this.device.queues) if (this.#serve(queue)) worked = true;
+    for (const queue of this.#served) if (this.#serve(queue)) worked = true;
     return worked;
   }
 
   /** Asks to be kicked; returns true when something is there already. */
   enableKicks(): boolean {
     let more = false;
-    for (const queue of this.device.queues) if (queue.enableKicks()) more = true;
+    for (const queue of this.#served) if (queue.enableKicks()) more = true;
     return more;
   }
 
   disableKicks(): void {
-    for (const queue of this.device.queues) queue.disableKicks();
+    for (const queue of this.#served) queue.disableKicks();
   }
 
   /** The host stops: whatever the guest still has is taken back, and the device says that it is gone. */
@@ -110,6 +114,13 @@ export class DeviceServer implements HostPort {
     this.device.onBroken = () => {};
     this.device.breakDevice('the host has stopped');
     this.#forgetGuest();
+  }
+
+  /** SPEC: virtio 1.3, 5.11.2: the notification queue, if there is one, comes before the request queues. */
+  #sortQueues(): void {
+    const { queues, firstRequestQueue } = this.device;
+    this.#notifications = firstRequestQueue > 1 ? queues[firstRequestQueue - 1] : undefined;
+    this.#served = queues.filter((queue) => queue !== this.#notifications);
   }
 
   #serve(queue: DeviceQueue): boolean {
@@ -160,7 +171,7 @@ export class DeviceServer implements HostPort {
     call.replySize = 0;
     call.dataOutSize = 0;
     if (this.#options.bounce !== undefined) this.#bounceIn(this.#options.bounce);
-    this.#session ??= this.#options.openSession();
+    this.#session ??= this.#options.openSession(this.#notifications);
     this.#session.handle(call);
     const size = Math.min(call.replySize, writable.size);
     if (this.#options.bounce !== undefined) this.#bounceOut(this.#options.bounce);
@@ -228,6 +239,8 @@ export class DeviceServer implements HostPort {
   #forgetGuest(): void {
     this.#session?.close();
     this.#session = undefined;
+    this.#served = [];
+    this.#notifications = undefined;
     this.#options.mapper?.clear();
   }
 }

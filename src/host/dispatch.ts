@@ -67,7 +67,9 @@ function handle(session: Session, call: Call, route: Route, replySize: number): 
   for (let at = OUT_HEADER_SIZE; at < replySize; at += 4) call.reply.setUint32(at, 0);
   call.replySize = replySize;
   const { announcer } = session.host;
-  const errno = announcer.isIdle ? route.run(session, call, inode) : announcer.run(session, call, route, inode);
+  const errno = announcer.isIdleFor(session)
+    ? route.run(session, call, inode)
+    : announcer.run(session, call, route, inode);
   assert(!route.hasReply || call.replySize + call.dataOutSize <= call.replyRoom, 'a reply is larger than its room');
   return errno;
 }

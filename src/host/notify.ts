@@ -1,10 +1,12 @@
 /**
  * Tells clients what others have changed: those that cache names, attributes and pages, and can be told to forget them.
  *
- * A request that changes something goes through `run`. Every *target* (a mount of a real kernel) that knows the inode
- * or the directory is told, except the one that asked: its kernel knows what it did. Who asked gets its answer when all
- * targets have heard: the transport holds the finished reply back (`hold`). Requests of targets are never held back:
- * two kernels would wait for each other, each with the directory locked that the other's notification needs.
+ * A request that changes something goes through `run`. Every *target* (a guest with a notification queue, a mount of a
+ * real kernel) that knows the inode or the directory is told, except the one that asked: it knows what it did.
+ *
+ * A guest has heard as soon as it was told: see guest-target.ts. A kernel has not, so who asked gets its answer when
+ * all kernels have heard: the transport holds the finished reply back (`hold`). Requests of kernels are not held back:
+ * two would wait for each other, each with the directory locked that the other's notification needs.
  *
  * Stores through a window make no request: they are told of when the guest flushes, syncs or closes, and when a mapping
  * that allowed them goes, whatever takes it away.
@@ -44,8 +46,11 @@ export interface NotifyTarget {
   tellInode(nodeid: NodeId, pos: number, size: number): void;
   tellEntry(parent: NodeId, name: ByteString): void;
   tellDelete(parent: NodeId, child: NodeId, name: ByteString): void;
-  /** Calls back, once, when all that was told before has been heard, or nobody is left to hear it. */
-  whenHeard(done: () => void): void;
+  /**
+   * Calls back, once, when all that was told before has been heard, or nobody is left to hear it. Absent: it has heard
+   * as soon as it was told.
+   */
+  whenHeard?(done: () => void): void;
 }
 
 /** What is told of an operation that was carried out. */
@@ -59,10 +64,12 @@ export class Announcer {
   readonly #told = new Set<NotifyTarget>();
   readonly #attr = new Attr();
   #asking: Session | undefined;
+  /** The target that was added last; if there is but one, it is that one. */
+  #last: NotifyTarget | undefined;
 
-  /** Nobody to tell. */
-  get isIdle(): boolean {
-    return this.#targets.size === 0;
+  /** Nobody to tell of what this session does. */
+  isIdleFor(session: Session): boolean {
+    return this.#targets.size === 0 || (this.#targets.size === 1 && this.#last?.session === session);
   }
 
   /** The request just handled must not be answered before `hold` calls back. */
@@ -72,11 +79,18 @@ export class Announcer {
 
   add(target: NotifyTarget): void {
     this.#targets.add(target);
+    this.#last = target;
   }
 
   remove(target: NotifyTarget): void {
     this.#targets.delete(target);
     this.#told.delete(target);
+    for (const left of this.#targets) this.#last = left;
+  }
+
+  /** The session is over. */
+  removeSession(session: Session): void {
+    for (const target of [...this.#targets]) if (target.session === session) this.remove(target);
   }
 
   /** Carries a request out and tells of what it changed. */
@@ -84,7 +98,7 @@ export class Announcer {
     this.#told.clear();
     this.#asking = session;
     const errno = this.#runAndTell(session, call, route, inode);
-    for (const target of this.#targets) if (target.session === session) this.#told.clear();
+    if (this.#told.size > 0 && this.#isKernel(session)) this.#told.clear();
     return errno;
   }
 
@@ -94,7 +108,7 @@ export class Announcer {
     const targets = [...this.#told];
     this.#told.clear();
     for (const target of targets) {
-      target.whenHeard(() => {
+      target.whenHeard?.(() => {
         waiting--;
         if (waiting === 0) release();
       });
@@ -103,7 +117,7 @@ export class Announcer {
 
   /** The session's window goes, with whatever was stored through it. Which files those are is not known exactly. */
   windowCloses(session: Session): void {
-    if (this.isIdle) return;
+    if (this.isIdleFor(session)) return;
     this.#asking = session;
     for (const inode of session.host.store.inodes()) if (isMappedWritable(inode)) this.inode(inode, 0);
   }
@@ -142,6 +156,7 @@ export class Announcer {
   }
 
   #runAndTell(session: Session, call: Call, route: Route, inode: Inode): Errno {
+    if (!CHANGES.has(route.name)) return route.run(session, call, inode);
     const tell = TELLS[route.name];
     if (tell !== undefined) {
       const errno = route.run(session, call, inode);
@@ -215,8 +230,15 @@ export class Announcer {
   /** Who asked is not told. */
   #mark(target: NotifyTarget): boolean {
     if (target.session === this.#asking) return false;
-    this.#told.add(target);
+    if (target.whenHeard !== undefined) this.#told.add(target);
     return true;
+  }
+
+  #isKernel(session: Session): boolean {
+    for (const target of this.#targets) {
+      if (target.session === session && target.whenHeard !== undefined) return true;
+    }
+    return false;
   }
 }
 
@@ -283,6 +305,13 @@ function isMappedWritable(inode: Inode): boolean {
 }
 
 const OCCASIONS: ReadonlySet<Route['name']> = new Set(['FLUSH', 'FSYNC', 'RELEASE'] as const);
+
+/** All others are carried out and nothing more. */
+const CHANGES: ReadonlySet<string> = new Set([
+  ...Object.keys(TELLS),
+  ...OCCASIONS,
+  ...['UNLINK', 'RMDIR', 'RENAME', 'RENAME2', 'CREATE'],
+]);
 
 /** Looks the name up and holds what it stands for. */
 function find(session: Session, parent: Inode, name: ByteString): Inode | undefined {

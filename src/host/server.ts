@@ -43,7 +43,7 @@ export class Server implements SessionHost {
   }
 
   openSession(options: Partial<SessionOptions> = {}): Session {
-    const session = new Session(this, { ...SESSION_DEFAULTS, ...options }, (closed) => this.#sessions.delete(closed));
+    const session = new Session(this, { ...SESSION_DEFAULTS, ...options }, (closed) => this.#remove(closed));
     this.#sessions.add(session);
     return session;
   }
@@ -52,6 +52,11 @@ export class Server implements SessionHost {
   close(): void {
     for (const session of [...this.#sessions]) session.close();
     this.fs.destroy();
+  }
+
+  #remove(session: Session): void {
+    this.#sessions.delete(session);
+    this.announcer.removeSession(session);
   }
 
   /** Throws if an invariant does not hold. */

@@ -87,6 +87,18 @@ export class DeviceQueue {
     return this.#inFlight;
   }
 
+  /** How many chains could be taken now; 0 if the queue is broken. */
+  available(): number {
+    if (this.broken !== undefined) return 0;
+    this.#refresh();
+    return this.broken === undefined ? indexDistance(this.#taken, this.#availSeen) : 0;
+  }
+
+  /** Counts, modulo 2^16, the chains ever made available, as of the last look. */
+  get availIndex(): number {
+    return this.#availSeen;
+  }
+
   /** Fills `chain` with the next available one, checked; false if there is none (or see `broken`). */
   take(chain: Chain): boolean {
     if (this.broken !== undefined) return false;

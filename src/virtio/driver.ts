@@ -150,6 +150,13 @@ export class DriverQueue {
     return (this.#memory.loadU16(this.#ring.usedAt + VIRTQ_RING_FLAGS) & VIRTQ_USED_F_NO_NOTIFY) === 0;
   }
 
+  /** Whether there is something to take back, by one cheap look: for who looks often and seldom finds. */
+  get hasUsed(): boolean {
+    // ORDER: plain, so a store that races with this look may be missed; one that happened before whatever the caller
+    // has heard of since by other means (an atomic, a message) may not. `takeUsed` then looks with acquire.
+    return this.#memory.getU16(this.#ring.usedAt + VIRTQ_RING_IDX) !== this.#taken;
+  }
+
   /** Takes back one used chain: returns its token and sets `usedLength`; −1 if there is none (or see `broken`). */
   takeUsed(): number {
     if (this.broken !== undefined) return -1;

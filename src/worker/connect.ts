@@ -3,12 +3,15 @@
  * client on top; tests and tools of people who write drivers can use it as it is.
  */
 import { CPU_BELL, CPU_CLAIMED, CPU_DEAD, CPU_GENERATION, CPU_LIVE, CPU_STATE } from '../../assembly/layout.ts';
+import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
 import type { DaxExports } from '../dax/exports.ts';
 import { DaxWindow } from '../dax/window.ts';
+import { NotifyQueue } from '../guest/notify-queue.ts';
 import { VirtioChannel } from '../guest/virtio-channel.ts';
-import { VIRTIO_F_RING_EVENT_IDX, VIRTIO_F_VERSION_1 } from '../virtio/layout.ts';
+import { NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
+import { VIRTIO_F_RING_EVENT_IDX, VIRTIO_F_VERSION_1, VIRTIO_FS_F_NOTIFICATION } from '../virtio/layout.ts';
 import { LocalMemory } from '../virtio/memory.ts';
 import { VirtioDriver } from '../virtio/negotiate.ts';
 import { featureSet, Registers } from '../virtio/registers.ts';
@@ -32,6 +35,8 @@ export interface ConnectOptions {
   readonly bells?: { readonly host: Doorbell; readonly guest: Doorbell };
   /** Looks before sleeping; 0 in one thread. */
   readonly spins: number;
+  /** Takes notifications, if the device has them to give. */
+  readonly notifications: boolean;
 }
 
 export interface Connection {
@@ -54,13 +59,14 @@ export function connect(options: ConnectOptions): Connection {
   const place = map.slots[options.slot] as SlotMap;
   const seat = takeSeat(options, place);
   const { isDead } = seat;
+  const memory = new LocalMemory(buffer);
   const driver = new VirtioDriver({
     registers: new Registers(buffer, place.registersAt),
-    memory: new LocalMemory(buffer),
+    memory,
     kick: seat.host,
     interrupt: seat.bell,
     clock,
-    features: FEATURES,
+    features: options.notifications ? FEATURES | featureSet(VIRTIO_FS_F_NOTIFICATION) : FEATURES,
   });
   const plan = {
     at: place.ringsAt,
@@ -85,6 +91,7 @@ export function connect(options: ConnectOptions): Connection {
     clock,
     spins,
     hasWindow,
+    notifications: openNotifications(driver, memory, place, map, isDead),
     isDead,
     onClose: seat.giveBack,
   });
@@ -125,6 +132,31 @@ function takeSeat({ buffer, bells, generation: mine }: ConnectOptions, place: Sl
       host.ring();
     },
   };
+}
+
+/** Undefined: not agreed on. */
+function openNotifications(
+  driver: VirtioDriver,
+  memory: LocalMemory,
+  place: SlotMap,
+  map: MemoryMap,
+  isDead: () => boolean,
+): NotifyQueue | undefined {
+  const { queues, firstRequestQueue, config } = driver;
+  const queue = queues[firstRequestQueue - 1];
+  const bufferSize = config.notifyBufSize ?? 0;
+  if (firstRequestQueue === 1 || queue === undefined) return undefined;
+  assert(bufferSize * queue.size <= map.queueSize * NOTIFY_BUF_SIZE, 'the notification buffers fit their place');
+  const isGone = () => isDead() || driver.needsReset;
+  return new NotifyQueue({
+    queue,
+    memory,
+    at: place.notifyAt,
+    bufferSize,
+    kick: driver.kick,
+    bell: driver.interrupt,
+    isGone,
+  });
 }
 
 function openWindow({ buffer, wasm, map, generation, spins }: ConnectOptions, place: SlotMap, seat: Seat): DaxWindow {

@@ -11,19 +11,26 @@ import { CpuSlot } from '../host/cpu-slot.ts';
 import { DeviceServer } from '../host/device-server.ts';
 import type { FileSystem } from '../host/file-system.ts';
 import { GracePeriod } from '../host/grace.ts';
+import { GuestTarget, NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
 import type { Log } from '../host/log.ts';
 import { HostLoop, type HostPort } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
 import { PageCache } from '../host/page-cache.ts';
 import { MapCounts } from '../host/range-allocator.ts';
 import { Server } from '../host/server.ts';
+import type { Session } from '../host/session.ts';
 import type { Relay } from '../transport/stream/relay.ts';
 import { SegmentList } from '../virtio/chain.ts';
+import type { DeviceQueue } from '../virtio/device.ts';
+import { VIRTIO_FS_F_NOTIFICATION } from '../virtio/layout.ts';
 import { LocalMemory } from '../virtio/memory.ts';
 import { VirtioDevice } from '../virtio/negotiate.ts';
-import { Registers } from '../virtio/registers.ts';
+import { featureSet, Registers } from '../virtio/registers.ts';
+import { FEATURES_DEFAULT } from '../virtio/transport.ts';
 import type { HostSettings } from './host-options.ts';
 import { HEADER_HOST_BELL, type MemoryMap, SCRATCH_SIZE, type SlotMap } from './memory-map.ts';
+
+const NOTIFYING = featureSet(VIRTIO_FS_F_NOTIFICATION);
 
 export interface HostCoreOptions {
   readonly buffer: ArrayBufferLike;
@@ -149,32 +156,48 @@ export class HostCore {
       memory,
       kick: bells?.host ?? new SharedDoorbell(buffer, HEADER_HOST_BELL),
       interrupt: bells?.guest(index) ?? new SharedDoorbell(buffer, slotMap.cpuAt + CPU_BELL),
-      config: { tag: settings.tag, numRequestQueues: map.requestQueues },
+      config: { tag: settings.tag, numRequestQueues: map.requestQueues, notifyBufSize: NOTIFY_BUF_SIZE },
+      features: settings.told === undefined ? FEATURES_DEFAULT : FEATURES_DEFAULT | NOTIFYING,
       queueSizeMax: map.queueSize,
       // The window is no memory of its own: its base says where its page table starts, its length how much it maps.
       ...(mapper === undefined ? {} : { window: { base: slotMap.tableAt, length: map.windowSize } }),
     });
-    const name = `guest ${index}`;
-    const openSession = () =>
-      this.#relay?.openSession(name) ??
-      this.server.openSession({
-        name,
-        window: mapper,
-        attrTimeoutMs: settings.attrTimeoutMs,
-        entryTimeoutMs: settings.entryTimeoutMs,
-        negativeTimeoutMs: settings.negativeTimeoutMs,
-        maxWrite: map.dataSize,
-        openFlags: settings.openFlags ?? 0,
-        writebackCache: true,
-        usesDax: (attr) => attr.size >= settings.daxFileSize,
-        extensions: settings.extensions,
-      });
+    const openSession = (queue: DeviceQueue | undefined) =>
+      this.#relay?.openSession(`guest ${index}`) ?? this.#openSession(index, device, mapper, queue);
     const { grace } = this.pageCache;
     // Before another guest can pin anything through the same slot.
     const onGone = () => this.pageCache.sweepLimbo();
     const announcer = this.#server?.announcer;
     const heard = announcer === undefined ? {} : { announcer };
     return new DeviceServer({ device, memory, openSession, slot, grace, mapper, log, onGone, ...heard });
+  }
+
+  /** `queue`: the guest is told what others change. */
+  #openSession(
+    index: number,
+    device: VirtioDevice,
+    mapper: WindowMapper | undefined,
+    queue: DeviceQueue | undefined,
+  ): Session {
+    const { settings, map, buffer } = this.#options;
+    const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs } = (queue && settings.told) ?? settings;
+    const timeouts = { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs };
+    const session = this.server.openSession({
+      name: `guest ${index}`,
+      window: mapper,
+      ...timeouts,
+      maxWrite: map.dataSize,
+      openFlags: settings.openFlags ?? 0,
+      writebackCache: true,
+      usesDax: (attr) => attr.size >= settings.daxFileSize,
+      extensions: settings.extensions,
+    });
+    if (queue === undefined) return session;
+    const breakDevice = (reason: string) => device.breakDevice(reason);
+    const { interrupt } = device;
+    const memory = new LocalMemory(buffer);
+    this.server.announcer.add(new GuestTarget({ session, queue, memory, interrupt, breakDevice }));
+    return session;
   }
 
   #makeServer(): Server | undefined {

@@ -5,13 +5,19 @@ import type { MemoryOptions } from './memory-map.ts';
 const MIB = 1 << 20;
 const GIB = 1 << 30;
 
-/** What the host worker needs besides the memory's plan. Structured-cloneable. */
-export interface HostSettings {
-  readonly fs: FileSystemSpec;
-  readonly tag: string;
+/** How long a guest may believe attributes, names, and that there is no such name. */
+export interface Timeouts {
   readonly attrTimeoutMs: number;
   readonly entryTimeoutMs: number;
   readonly negativeTimeoutMs: number;
+}
+
+/** What the host worker needs besides the memory's plan. Structured-cloneable. */
+export interface HostSettings extends Timeouts {
+  readonly fs: FileSystemSpec;
+  readonly tag: string;
+  /** For guests that are told what others change; absent: nobody is told. */
+  readonly told?: Timeouts;
   readonly writeBackMs: number;
   /** FOPEN_* bits of every OPEN reply to a guest. */
   readonly openFlags?: number;
@@ -43,11 +49,16 @@ export interface HostOptions extends Partial<MemoryOptions> {
   readonly tag?: string;
   /** Default: `auto`. */
   readonly cache?: CacheMode;
-  /** How long guests may believe names and attributes without asking, in milliseconds. Default: as `cache` says. */
+  /**
+   * How long guests may believe names and attributes without asking, in milliseconds. Default: as `cache` says; with
+   * `auto` a day for guests that are told of changes, if nobody but this host can change the files (`memory`).
+   */
   readonly attrTimeoutMs?: number;
   readonly entryTimeoutMs?: number;
-  /** The same for names that do not exist. Default: 0. */
+  /** The same for names that do not exist. Default: 0, or a day as above. */
   readonly negativeTimeoutMs?: number;
+  /** Tells guests what others change, before the call that changed it returns. Default: true. */
+  readonly notifications?: boolean;
   /** How often dirty pages are written back. Default: 1000. */
   readonly writeBackMs?: number;
   /**
@@ -82,8 +93,14 @@ const KERNEL_MOUNTS = 2;
 /** A relay has no pages of its own: no window, and a cache that is never used. */
 const RELAYED = { cacheSize: 64 * 1024, windowSize: 0, kernelMounts: 0 };
 
-/** Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. */
-export function completeOptions(options: HostOptions): { settings: HostSettings; memory: MemoryOptions } {
+/**
+ * Fills in the defaults; throws a TypeError or RangeError that says which option is wrong. `isOnlyWriter`: a `memory`
+ * file system is changed by its host alone.
+ */
+export function completeOptions(
+  options: HostOptions,
+  isOnlyWriter = true,
+): { settings: HostSettings; memory: MemoryOptions } {
   const spec = typeof options.fs === 'object' ? options.fs : parseSpec(options.fs ?? 'memory');
   const tag = options.tag ?? 'virtiofs';
   const tagSize = new TextEncoder().encode(tag).length;
@@ -94,10 +111,9 @@ export function completeOptions(options: HostOptions): { settings: HostSettings;
   const settings: HostSettings = {
     fs: spec,
     tag,
-    attrTimeoutMs: timeout('attrTimeoutMs', options.attrTimeoutMs, cache.timeoutMs),
-    entryTimeoutMs: timeout('entryTimeoutMs', options.entryTimeoutMs, cache.timeoutMs),
-    negativeTimeoutMs: timeout('negativeTimeoutMs', options.negativeTimeoutMs, 0),
-    writeBackMs: timeout('writeBackMs', options.writeBackMs, 1000),
+    ...timeouts(options, cache.timeoutMs, 0),
+    ...toldTimeouts(options, spec, isOnlyWriter, cache.timeoutMs),
+    writeBackMs: milliseconds('writeBackMs', options.writeBackMs, 1000),
     openFlags: cache.openFlags,
     daxFileSize: size('daxFileSize', options.daxFileSize ?? 0),
     extensions: options.extensions ?? true,
@@ -139,7 +155,27 @@ export function parseSize(text: string): number {
   return Math.floor(Number(match[1]) * unit);
 }
 
-function timeout(name: string, value: number | undefined, byDefault: number): number {
+/** A foreign server tells us nothing that we could pass on; a directory's other users tell nobody. */
+function toldTimeouts(
+  options: HostOptions,
+  spec: FileSystemSpec,
+  isOnlyWriter: boolean,
+  byDefault: number,
+): { told?: Timeouts } {
+  if (options.notifications === false || spec.type === 'fuse') return {};
+  const isOurs = spec.type === 'memory' && isOnlyWriter && options.cache !== 'none';
+  return { told: isOurs ? timeouts(options, DAY_MS, DAY_MS) : timeouts(options, byDefault, 0) };
+}
+
+function timeouts(options: HostOptions, byDefault: number, negativeByDefault: number): Timeouts {
+  return {
+    attrTimeoutMs: milliseconds('attrTimeoutMs', options.attrTimeoutMs, byDefault),
+    entryTimeoutMs: milliseconds('entryTimeoutMs', options.entryTimeoutMs, byDefault),
+    negativeTimeoutMs: milliseconds('negativeTimeoutMs', options.negativeTimeoutMs, negativeByDefault),
+  };
+}
+
+function milliseconds(name: string, value: number | undefined, byDefault: number): number {
   const ms = value ?? byDefault;
   if (!(ms >= 0)) throw new RangeError(`${name} is ${value}: it must be 0 or more milliseconds`);
   return ms;

@@ -27,7 +27,10 @@ export interface InlineOptions extends HostOptions {
 
 /** Builds a host that runs whenever a guest waits for it. */
 export async function createInline(options: InlineOptions = {}): Promise<InlineHost> {
-  const { settings, memory } = completeOptions({ cacheSize: 64 << 20, ...options });
+  const { settings, memory } = completeOptions(
+    { cacheSize: 64 << 20, ...options },
+    options.makeFileSystem === undefined,
+  );
   const makeFileSystem = options.makeFileSystem ?? (await loadFileSystem(settings.fs, memory.cacheSize));
   return new InlineHost({ ...options, makeFileSystem }, settings, planMemory(memory));
 }
@@ -77,7 +80,7 @@ export class InlineHost {
   }
 
   /** Brings a device up on a free slot, without a FUSE client. */
-  connect(): Connection {
+  connect(notifications = true): Connection {
     const words = new Int32Array(this.memory.buffer);
     const slot = this.map.slots.findIndex((place) => words[(place.cpuAt + CPU_STATE) >> 2] === CPU_FREE);
     if (slot < 0) throw new RangeError(`all ${this.map.slots.length} guest slots are taken`);
@@ -93,11 +96,12 @@ export class InlineHost {
       clock: this.clock,
       bells: { host: this.#hostBell, guest: this.#bells[slot] as InlineDoorbell },
       spins: 0,
+      notifications,
     });
   }
 
   mount(options: MountOptions = {}): Guest {
-    return mountConnection(this.connect(), { clock: this.clock, ...options });
+    return mountConnection(this.connect(options.notifications), { clock: this.clock, ...options });
   }
 
   stop(): HostReport {

@@ -3,10 +3,11 @@
  * travels to workers in a message.
  *
  *   header │ guest slots │ mailboxes │ scratch │ pool struct │ frame table │ bitmap │ frames …
- *   one slot: cpu struct │ registers │ window table │ pins │ request area │ rings │ data buffer
+ *   one slot: cpu struct │ registers │ window table │ pins │ request area │ notifications │ rings │ data buffer
  */
 import { CPU_SIZE, PAGE_SIZE, POOL_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { REQUEST_AREA_SIZE } from '../guest/virtio-channel.ts';
+import { NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
 import { MAILBOX_SIZE } from '../transport/kernel/mailbox.ts';
 import { REGISTERS_SIZE } from '../virtio/registers.ts';
 import { driverMemorySize } from '../virtio/transport.ts';
@@ -54,6 +55,8 @@ export interface SlotMap {
   readonly tableAt: number;
   readonly pinsAt: number;
   readonly requestAt: number;
+  /** Buffers for notifications: NOTIFY_BUF_SIZE bytes for each entry of a queue. */
+  readonly notifyAt: number;
   readonly ringsAt: number;
   readonly ringsSize: number;
   readonly dataAt: number;
@@ -105,9 +108,10 @@ function planSlot(start: number, options: MemoryOptions, rangeCount: number): { 
   const tableAt = registersAt + REGISTERS_SIZE;
   const pinsAt = tableAt + rangeCount * 4;
   const requestAt = align(pinsAt + rangeCount * 4, 64);
-  const ringsAt = align(requestAt + REQUEST_AREA_SIZE, 64);
+  const notifyAt = align(requestAt + REQUEST_AREA_SIZE, 64);
+  const ringsAt = notifyAt + options.queueSize * NOTIFY_BUF_SIZE;
   const dataAt = align(ringsAt + ringsSize, PAGE_SIZE);
-  const map = { cpuAt, registersAt, tableAt, pinsAt, requestAt, ringsAt, ringsSize, dataAt };
+  const map = { cpuAt, registersAt, tableAt, pinsAt, requestAt, notifyAt, ringsAt, ringsSize, dataAt };
   return { map, end: dataAt + align(options.dataSize, PAGE_SIZE) };
 }
 

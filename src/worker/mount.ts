@@ -9,6 +9,8 @@ import type { Attachment } from './host.ts';
 export interface MountOptions extends Partial<GuestMountOptions> {
   /** Looks at the ring before the guest sleeps; more is faster and burns more CPU. Default 2000, about 30 µs. */
   readonly spins?: number;
+  /** Is told what others change, if the host tells; else only time makes caches doubtful. Default: true. */
+  readonly notifications?: boolean;
 }
 
 const SPINS = 2000;
@@ -24,13 +26,14 @@ export function mount(attachment: Attachment, options: MountOptions = {}): Guest
     generation: attachment.generation,
     clock,
     spins: options.spins ?? SPINS,
+    notifications: options.notifications ?? true,
   });
   return mountConnection(connection, { ...options, clock });
 }
 
 /** Mounts over a connection. If the session cannot start, the device is given back. */
 export function mountConnection(connection: Connection, options: MountOptions & { clock: Clock }): Guest {
-  const { spins: _, ...rest } = options;
+  const { spins: _, notifications: __, ...rest } = options;
   try {
     return mountOver(connection.channel, connection.window, rest);
   } catch (error) {

@@ -110,13 +110,13 @@ describe('a ring that is broken', () => {
       requestQueueCount: 1,
       indirectCount: INDIRECT_COUNT,
     };
-    const ring = plannedRing(plan, 1, map.queueSize);
+    const ring = plannedRing(plan, world.connection.driver.firstRequestQueue, map.queueSize);
     // An available index far ahead of anything that was added.
     world.view.setUint16(ring.availAt + 2, 5000, true);
     world.host.step();
     expect(world.connection.driver.needsReset).toBe(true);
     expect(world.log).toContainEqual(
-      expect.stringMatching(/^error device needs reset: queue 1: available index jumped/),
+      expect.stringMatching(/^error device needs reset: queue 2: available index jumped/),
     );
     expect(other.readFile('/kept', 'utf8')).toBe('safe');
     expect(world.connection.driver.probe(plan, world.host.clock.monotonicMs() + 1000)).toBeUndefined();

@@ -130,7 +130,7 @@ describe('a target hears', () => {
     server.announcer.remove(target);
     client.mknod(1, 'a', FILE);
     expect(target.take()).toEqual([]);
-    expect(server.announcer.isIdle).toBe(true);
+    expect(server.announcer.isIdleFor(client.session)).toBe(true);
   });
 });
 

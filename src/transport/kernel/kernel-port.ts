@@ -5,24 +5,20 @@
  *   idle → open: a mount was offered; a session of the host's server is its client
  *   open → idle: the kernel has let go: the session is dropped, nobody waits for notifications any more
  */
-import { type ByteString, setBytes } from '../../base/bytes.ts';
+import type { ByteString } from '../../base/bytes.ts';
 import type { Log } from '../../host/log.ts';
 import type { HostPort } from '../../host/loop.ts';
 import type { NotifyTarget } from '../../host/notify.ts';
+import { NotifyMessage } from '../../host/notify-message.ts';
 import type { Server } from '../../host/server.ts';
 import type { Session } from '../../host/session.ts';
-import { NotifyDeleteOut, NotifyInvalEntryOut, NotifyInvalInodeOut, OutHeader } from '../../wire/fuse.ts';
-import { type NodeId, OUT_HEADER_SIZE } from '../../wire/ids.ts';
-import { NOTIFIES } from '../../wire/ops.ts';
-import { sizeOf } from '../../wire/struct.ts';
+import type { NodeId } from '../../wire/ids.ts';
 import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
 
 /** Requests served before the others get their turn. */
 const BURST = 64;
-const NAME_MAX = 255;
-const ARGS = OUT_HEADER_SIZE;
 
 export interface KernelPortOptions {
   readonly server: Server;
@@ -52,8 +48,7 @@ export class KernelPort implements HostPort, NotifyTarget {
   readonly #options: KernelPortOptions;
   readonly #box: Mailbox;
   readonly #requests: readonly DataView[];
-  readonly #message = new Uint8Array(ARGS + sizeOf(NotifyDeleteOut) + NAME_MAX + 1);
-  readonly #view = new DataView(this.#message.buffer);
+  readonly #message = new NotifyMessage();
   /** What the ring had no room for. */
   readonly #overflow: Uint8Array[] = [];
   readonly #waiters: Waiter[] = [];
@@ -109,25 +104,18 @@ export class KernelPort implements HostPort, NotifyTarget {
   }
 
   tellInode(nodeid: NodeId, pos: number, size: number): void {
-    NotifyInvalInodeOut.ino.set(this.#view, ARGS, nodeid);
-    NotifyInvalInodeOut.off.set(this.#view, ARGS, pos);
-    NotifyInvalInodeOut.len.set(this.#view, ARGS, size);
-    this.#send(NOTIFIES.INVAL_INODE.code, ARGS + sizeOf(NotifyInvalInodeOut));
+    this.#message.inode(nodeid, pos, size);
+    this.#send();
   }
 
   tellEntry(parent: NodeId, name: ByteString): void {
-    NotifyInvalEntryOut.parent.set(this.#view, ARGS, parent);
-    NotifyInvalEntryOut.namelen.set(this.#view, ARGS, name.length);
-    NotifyInvalEntryOut.flags.set(this.#view, ARGS, 0);
-    this.#sendNamed(NOTIFIES.INVAL_ENTRY.code, ARGS + sizeOf(NotifyInvalEntryOut), name);
+    this.#message.entry(parent, name);
+    this.#send();
   }
 
   tellDelete(parent: NodeId, child: NodeId, name: ByteString): void {
-    NotifyDeleteOut.parent.set(this.#view, ARGS, parent);
-    NotifyDeleteOut.child.set(this.#view, ARGS, child);
-    NotifyDeleteOut.namelen.set(this.#view, ARGS, name.length);
-    NotifyDeleteOut.padding.set(this.#view, ARGS, 0);
-    this.#sendNamed(NOTIFIES.DELETE.code, ARGS + sizeOf(NotifyDeleteOut), name);
+    this.#message.removal(parent, child, name);
+    this.#send();
   }
 
   whenHeard(done: () => void): void {
@@ -167,17 +155,8 @@ export class KernelPort implements HostPort, NotifyTarget {
     for (const waiter of this.#waiters.splice(0)) waiter.done();
   }
 
-  #sendNamed(code: number, nameAt: number, name: ByteString): void {
-    const end = setBytes(this.#view, nameAt, name);
-    this.#view.setUint8(end, 0);
-    this.#send(code, end + 1);
-  }
-
-  #send(code: number, size: number): void {
-    OutHeader.len.set(this.#view, 0, size);
-    OutHeader.error.set(this.#view, 0, code);
-    OutHeader.unique.setWords(this.#view, 0, 0, 0);
-    const message = this.#message.subarray(0, size);
+  #send(): void {
+    const message = this.#message.bytes.subarray(0, this.#message.size);
     this.#told = (this.#told + 1) | 0;
     if (this.#overflow.length > 0 || !this.#box.putNotify(message)) this.#overflow.push(message.slice());
     this.#box.notifyBell.ring();
