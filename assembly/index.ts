@@ -31,12 +31,26 @@ export {
   entrySet,
   entryStore,
   fill,
+  leafCount,
   leafFind,
+  leafHide,
+  leafMissing,
   leafRead,
-  leafRun,
+  leafRuns,
   leafWrite,
 } from './entries';
-export { clockNext, frameDisown, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
+export {
+  clockNext,
+  frameDisown,
+  frameGive,
+  frameHome,
+  frameOwner,
+  frameTake,
+  leafGive,
+  leafReserve,
+  leafTake,
+  poolInit,
+} from './frames';
 
 import { LAYOUT_VERSION } from './layout';
 
