@@ -19,6 +19,8 @@ export class Counters {
   bytesWrittenDax = 0;
   bytesReadFuse = 0;
   bytesWrittenFuse = 0;
+  /** Views that unmount had to release. */
+  leakedViews = 0;
 }
 
 export interface GuestStats {
@@ -43,6 +45,8 @@ export interface GuestStats {
     readonly readFuse: number;
     readonly writtenFuse: number;
   };
+  /** Views of mappings that are not released, and those that only unmount released: each pinned its pages until then. */
+  readonly views: { readonly open: number; readonly leaked: number };
   readonly cached: { readonly inodes: number; readonly dentries: number };
 }
 

@@ -256,6 +256,7 @@ export class Guest {
         readFuse: c.bytesReadFuse,
         writtenFuse: c.bytesWrittenFuse,
       },
+      views: { open: this.mount.viewCount, leaked: c.leakedViews },
       cached: { inodes: inodes.count, dentries: dentries.count },
     };
   }

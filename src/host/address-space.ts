@@ -72,6 +72,7 @@ export class AddressSpace {
       else done += put;
       if (put < n && failed === OK) failed = -ENOSPC;
     }
+    this.pages.cache.limitDirty();
     if (done === 0 && failed !== OK) return failed;
     if (pos + done > this.pages.size) this.#grow(pos + done, pos);
     return done;

@@ -94,7 +94,9 @@ export class FilePages {
 
   /** Fills at least the first of `count` missing pages, and as many more as the access pattern calls for. */
   fillAhead(leaf: Leaf, page: number, count: number): Errno {
-    return this.fill(leaf, page, this.#ahead(leaf, page, count));
+    const failed = this.fill(leaf, page, this.#ahead(leaf, page, count));
+    this.cache.limitDirty();
+    return failed;
   }
 
   /** Writes dirty pages to the backing; reports the first error since the last flush, once. */

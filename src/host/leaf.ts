@@ -1,12 +1,12 @@
 /** One 2 MiB chunk of a file that has pages or mappings: the host's record of a leaf table. */
 
-import { RANGE_SIZE } from '../../assembly/layout.ts';
+import { PAGES_PER_RANGE, RANGE_SIZE } from '../../assembly/layout.ts';
 import type { CpuSlot } from './cpu-slot.ts';
 import type { FilePages } from './file-pages.ts';
 import { Readahead } from './readahead.ts';
 
-/** A chunk that the file fills to an eighth gets room for the whole. */
-const LARGE_PART = 8;
+/** A chunk that the file fills to a sixteenth gets room for the whole. */
+const LARGE_PART = 16;
 
 /** A guest's range that maps a chunk. */
 export interface LeafMapping {
@@ -28,8 +28,8 @@ export class Leaf {
   /** Live mappings, from any guest. */
   readonly mappings: LeafMapping[] = [];
   readonly readahead = new Readahead();
-  /** Where its frames lie if they could have their way, 0 = nowhere; unknown until the first page comes. */
-  home: number | undefined = undefined;
+  /** Where its frames lie if they can have their way, 0 = nowhere. */
+  home = 0;
   /** A guest may have stored into it since the last write-back. */
   mayBeDirty = false;
   /** Fills and write-backs going on: the table must not be given back under them. */
@@ -43,7 +43,8 @@ export class Leaf {
 
   /** Whether most of its pages will come, as far as one can tell. */
   get isLarge(): boolean {
-    return this.pages.size - this.chunk * RANGE_SIZE >= RANGE_SIZE / LARGE_PART || this.chunk > 0;
+    if (this.chunk > 0 || this.resident >= PAGES_PER_RANGE / LARGE_PART) return true;
+    return this.pages.size - this.chunk * RANGE_SIZE >= RANGE_SIZE / LARGE_PART;
   }
 
   isPinned(page: number): boolean {

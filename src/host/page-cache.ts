@@ -12,6 +12,7 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   POOL_FRAME_COUNT,
+  POOL_FRAMES_AT,
   POOL_FREE_FRAMES,
   POOL_LEAVES,
   POOL_ZERO_FRAME,
@@ -34,6 +35,8 @@ const EVICTION_BATCH = 64;
 const EVICTION_SHIFT = 4;
 /** No readahead of more than an eighth of the pool. */
 const READAHEAD_SHIFT = 3;
+/** No more than a third of the pool dirty: what is evicted should be clean. */
+const DIRTY_PART = 3;
 
 export interface PageCacheOptions {
   readonly wasm: HostExports;
@@ -57,7 +60,7 @@ export class PageCache {
   readonly grace: GracePeriod;
   readonly zeroFrame: number;
   /** Counters for tables and tests. */
-  readonly counts = { filledPages: 0, evictedPages: 0, writtenBackPages: 0, faults: 0 };
+  readonly counts = { filledPages: 0, evictedPages: 0, writtenBackPages: 0, dirtyLimits: 0, faults: 0 };
   readonly #view: DataView;
   readonly #pool: number;
   readonly #leaves = new Map<number, Leaf>();
@@ -66,6 +69,8 @@ export class PageCache {
   readonly #stale = new Map<Leaf, Set<number>>();
   /** A range entry was cleared or replaced and no grace period has passed since. */
   #graceOwed = false;
+  /** Pages filled when dirty ones were last counted. */
+  #lookedAt = 0;
 
   constructor(options: PageCacheOptions) {
     this.bytes = new Uint8Array(options.buffer);
@@ -117,9 +122,14 @@ export class PageCache {
   wishFor(leaf: Leaf, page: number): number {
     const before = page === 0 ? 0 : this.wasm.entryLoad(leaf.at + (page - 1) * PTE_SIZE);
     const frame = (before & PTE_ZERO) !== 0 ? 0 : (before & PTE_FRAME_MASK) >>> 0;
-    if (frame !== 0) return frame + PAGE_SIZE;
-    leaf.home ??= leaf.isLarge ? this.wasm.frameHome(this.#pool) >>> 0 : 0;
+    if (frame !== 0 && this.#isFree(frame + PAGE_SIZE)) return frame + PAGE_SIZE;
+    if (leaf.home === 0 && leaf.isLarge) leaf.home = this.wasm.frameHome(this.#pool) >>> 0;
     return leaf.home === 0 ? 0 : leaf.home + page * PAGE_SIZE;
+  }
+
+  #isFree(frame: number): boolean {
+    const end = this.#view.getUint32(this.#pool + POOL_FRAMES_AT, true) + this.frameCount * PAGE_SIZE;
+    return frame < end && this.wasm.frameOwner(this.#pool, frame) === 0;
   }
 
   /** Evicts until so many frames are free; tells whether they are. */
@@ -213,6 +223,51 @@ export class PageCache {
       this.giveFrame(frame);
       this.#limbo.splice(i, 1);
     }
+  }
+
+  /**
+   * Writes back the chunks that were first mapped, until few pages are dirty, if more than a third of the pool is. The
+   * host sees no store, but a page must have been filled before it becomes dirty: dirty ones are counted each time a
+   * twelfth of the pool was filled. (A guest that only stores into what is resident needs no room: the timer's affair.)
+   */
+  limitDirty(): void {
+    const limit = Math.floor(this.frameCount / DIRTY_PART);
+    if (this.counts.filledPages - this.#lookedAt < limit >> 2) return;
+    this.#lookedAt = this.counts.filledPages;
+    let dirty = this.countDirty();
+    if (dirty <= limit) return;
+    this.counts.dirtyLimits++;
+    for (const leaf of [...this.#leaves.values()]) {
+      if (dirty <= limit >> 1) return;
+      const before = this.#dirtyPages(leaf);
+      if (before === 0) continue;
+      leaf.pages.flushLeaf(leaf);
+      dirty -= before - this.#dirtyPages(leaf);
+      // Behind the others, or one that is always dirty would be written each time.
+      this.#leaves.delete(leaf.at);
+      this.#leaves.set(leaf.at, leaf);
+    }
+  }
+
+  /** Pages of backed files that guests have stored into and the backing does not have. */
+  countDirty(): number {
+    let dirty = 0;
+    for (const leaf of this.#leaves.values()) dirty += this.#dirtyPages(leaf);
+    return dirty;
+  }
+
+  /** How well pages lie side by side: pages with frames of their own, and the runs of neighbouring frames they form. */
+  contiguity(): { readonly residentPages: number; readonly residentRuns: number } {
+    let [residentPages, residentRuns] = [0, 0];
+    for (const leaf of this.#leaves.values()) {
+      residentPages += leaf.resident;
+      residentRuns += this.wasm.leafRuns(leaf.at);
+    }
+    return { residentPages, residentRuns };
+  }
+
+  #dirtyPages(leaf: Leaf): number {
+    return leaf.mayBeDirty && leaf.pages.isBacked ? this.wasm.leafCount(leaf.at, PTE_DIRTY) : 0;
   }
 
   /** Evicts one batch, for `demand` frames if the pool is large. Returns false when nothing could be taken. */

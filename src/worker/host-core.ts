@@ -59,10 +59,17 @@ export interface HostReport {
   readonly filledPages: number;
   readonly evictedPages: number;
   readonly writtenBackPages: number;
+  /** How often too many pages were dirty, and some were written back for that. */
+  readonly dirtyLimits: number;
   readonly faults: number;
   /** Inodes, frames and leaves in use when the host stopped, after all guests had gone. */
   readonly inodes: number;
   readonly usedFrames: number;
+  /** Pages in frames then, and in how many runs of neighbouring frames they lay: few is good for views. */
+  readonly residentPages: number;
+  readonly residentRuns: number;
+  /** Pages that guests still pinned, by views they did not release, when they ended. */
+  readonly leakedPins: number;
 }
 
 export class HostCore {
@@ -82,7 +89,7 @@ export class HostCore {
     this.slots = map.slots.map((slot, index) => {
       return new CpuSlot(buffer, { ...slot, rangeCount: map.rangeCount }, options.bells?.guest(index));
     });
-    const grace = new GracePeriod(this.slots, options.pause, options.isStopping);
+    const grace = new GracePeriod(this.slots, options);
     this.pageCache = new PageCache({ wasm, buffer, poolAt: map.poolAt, grace });
     this.#relay = options.relay;
     this.#server = this.#makeServer();
@@ -133,6 +140,8 @@ export class HostCore {
       ...this.pageCache.counts,
       inodes: this.#server?.store.count ?? 0,
       usedFrames: this.pageCache.frameCount - this.pageCache.freeFrames,
+      ...this.pageCache.contiguity(),
+      leakedPins: this.devices.reduce((sum, device) => sum + device.leakedPins, 0),
     };
   }
 
