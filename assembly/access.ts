@@ -61,12 +61,16 @@ export function bind(generationNow: u32): void {
  */
 function enter(cpu: u32): bool {
   // SAFETY: cpu is this worker's own struct.
-  if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
-  // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
-  // which clears an entry and then loads the epoch: one of the two sees the other.
-  // Odd even if an access before was left by an exception and the word is odd already.
-  entered = (load<u32>(cpu + CPU_EPOCH) + 1) | 1;
-  atomic.store<u32>(cpu + CPU_EPOCH, entered);
+  let epoch: u32 = 0;
+  do {
+    if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
+    epoch = load<u32>(cpu + CPU_EPOCH);
+    // Odd even if an access before was left by an exception and the word is odd already.
+    entered = (epoch + 1) | 1;
+    // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
+    // which clears an entry and then loads the epoch: one of the two sees the other. Compared, for a worker that lost
+    // its slot between the lines above may not take back what the next guest has stored meanwhile.
+  } while (atomic.cmpxchg<u32>(cpu + CPU_EPOCH, epoch, entered) !== epoch);
   if (atomic.load<u32>(cpu + CPU_GENERATION) === generation) return true;
   leave(cpu);
   return detached();

@@ -45,7 +45,7 @@ export interface GuestStats {
     readonly readFuse: number;
     readonly writtenFuse: number;
   };
-  /** Views of mappings that are not released, and those that only unmount released: each pinned its pages until then. */
+  /** Views that are not released, and those that only unmount released: a view pins its pages until then. */
   readonly views: { readonly open: number; readonly leaked: number };
   readonly cached: { readonly inodes: number; readonly dentries: number };
 }

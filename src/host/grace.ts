@@ -53,7 +53,7 @@ export class GracePeriod {
     }
   }
 
-  /** Says once that a guest is stopped inside an access, as a debugger does it. Returns since when it was waited for. */
+  /** Says once that a guest is stopped inside an access, as by a debugger. Returns since when it was waited for. */
   #watch(slot: CpuSlot, sinceMs: number): number {
     const { clock, log = silentLog } = this.#options;
     const nowMs = clock?.monotonicMs() ?? 0;

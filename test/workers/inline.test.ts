@@ -36,7 +36,7 @@ test('the timer of an inline host is driven by the requests of its guests: dirty
   rmSync(directory, { recursive: true });
 });
 
-test('views that a guest did not release are told by its statistics, and frames of the file are free after it', async () => {
+test('views that a guest did not release are in its statistics, and their frames are free after it', async () => {
   using host = await createInline({ windowSize: 8 << 20, cacheSize: 16 << 20 });
   const guest = host.mount();
   guest.writeFile('/file', new Uint8Array(16 * 4096));
