@@ -67,9 +67,9 @@ function enter(cpu: u32): bool {
     epoch = load<u32>(cpu + CPU_EPOCH);
     // Odd even if an access before was left by an exception and the word is odd already.
     entered = (epoch + 1) | 1;
-    // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
-    // which clears an entry and then loads the epoch: one of the two sees the other. Compared, for a worker that lost
-    // its slot between the lines above may not take back what the next guest has stored meanwhile.
+    // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the
+    // host, which clears an entry and then loads the epoch: one of the two sees the other. Compared, for a worker that
+    // lost its slot between the lines above may not take back what the next guest has stored meanwhile.
   } while (atomic.cmpxchg<u32>(cpu + CPU_EPOCH, epoch, entered) !== epoch);
   if (atomic.load<u32>(cpu + CPU_GENERATION) === generation) return true;
   leave(cpu);

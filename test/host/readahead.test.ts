@@ -157,3 +157,33 @@ test('a pinned page keeps its neighbours from nothing: the rest of its chunk is 
   expect(same(views[0], pattern(400 * PAGE_SIZE).subarray(0, PAGE_SIZE))).toBe(true);
   world.check();
 });
+
+test('a page that the host writes as a whole never shows a guest what its frame held before', () => {
+  const world = createMappedWorld({ frames: 64 });
+  const quota = { limitPages: 50, usedPages: 0 };
+  const list = new SegmentList();
+  list.push(world.room, 40 * PAGE_SIZE);
+  world.pageCache.bytes.fill(0xee, world.room, world.room + 40 * PAGE_SIZE);
+  const old = new FileInode(world.pageCache.createSpace(quota));
+  old.space.write(0, list);
+  old.space.destroy();
+  const inode = new FileInode(world.pageCache.createSpace(quota));
+  inode.space.resize(40 * PAGE_SIZE);
+  world.mappers[0]!.setup(inode, 0, RANGE_SIZE, false, 0);
+  world.pageCache.bytes.fill(0x11, world.room, world.room + 40 * PAGE_SIZE);
+  // A guest reads all that it can just before the host copies the bytes in: what is shown by then.
+  const seen = new Set<number>();
+  const { leafWrite } = world.wasm;
+  const watched = {
+    ...world.wasm,
+    leafWrite: (leaf: number, offset: number, source: number, size: number, dirty: number) => {
+      for (let page = 0; page < 40; page++) {
+        if ((world.wasm.entryLoad(leaf + page * 4) & 1) !== 0) seen.add(world.windows[0]!.load(0, page * PAGE_SIZE, 1));
+      }
+      return leafWrite(leaf, offset, source, size, dirty);
+    },
+  };
+  Object.assign(world.pageCache, { wasm: watched });
+  expect(inode.space.write(0, list)).toBe(40 * PAGE_SIZE);
+  expect(seen).toEqual(new Set([0, 0x11]));
+});
