@@ -11,6 +11,7 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   PIN_ONE,
+  PIN_SIZE,
   PIN_WRITABLE,
   PMD_LEAF_MASK,
   PMD_PRESENT,
@@ -60,12 +61,16 @@ export function bind(generationNow: u32): void {
  */
 function enter(cpu: u32): bool {
   // SAFETY: cpu is this worker's own struct.
-  if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
-  // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the host,
-  // which clears an entry and then loads the epoch: one of the two sees the other.
-  // Odd even if an access before was left by an exception and the word is odd already.
-  entered = (load<u32>(cpu + CPU_EPOCH) + 1) | 1;
-  atomic.store<u32>(cpu + CPU_EPOCH, entered);
+  let epoch: u32 = 0;
+  do {
+    if (atomic.load<u32>(cpu + CPU_GENERATION) !== generation) return detached();
+    epoch = load<u32>(cpu + CPU_EPOCH);
+    // Odd even if an access before was left by an exception and the word is odd already.
+    entered = (epoch + 1) | 1;
+    // ORDER: sequentially consistent: the entries are loaded after the epoch is odd for all to see. Pairs with the
+    // host, which clears an entry and then loads the epoch: one of the two sees the other. Compared, for a worker that
+    // lost its slot between the lines above may not take back what the next guest has stored meanwhile.
+  } while (atomic.cmpxchg<u32>(cpu + CPU_EPOCH, epoch, entered) !== epoch);
   if (atomic.load<u32>(cpu + CPU_GENERATION) === generation) return true;
   leave(cpu);
   return detached();
@@ -179,7 +184,7 @@ export function runBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bo
  */
 export function pinBegin(cpu: u32, pmdAt: u32, offset: u32, size: u32, write: bool): u32 {
   if (!enter(cpu)) return 0;
-  // SAFETY: as in resolve. The range is pinned already: a page of its own does not become a hole again.
+  // SAFETY: as in resolve. The page is pinned already: a page of its own does not become a hole again.
   const pmd = atomic.load<u32>(pmdAt);
   const entryAt = (pmd & PMD_LEAF_MASK) + ((offset >>> PAGE_SHIFT) << 2);
   const isHole = (pmd & PMD_PRESENT) !== 0 && (atomic.load<u32>(entryAt) & PTE_ZERO) !== 0;
@@ -288,15 +293,19 @@ export function add32(cpu: u32, pmdAt: u32, offset: u32, value: u32): u32 {
   return old;
 }
 
-// SAFETY: pinAt is the pin word of a range of this guest's window.
-export function pinAdd(pinAt: u32, writable: bool): void {
-  // ORDER: the pin is visible before the entries are looked at; pairs with the host, which clears PRESENT and then
-  // loads the pins: either it sees the pin and puts the page back, or we see the page gone and fault.
-  atomic.add<u32>(pinAt, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
+// SAFETY: pinAt is the pin word of a page of this guest's window, and `count` pages of the same range follow.
+export function pinAdd(pinAt: u32, count: u32, writable: bool): void {
+  for (let i: u32 = 0; i < count; i++) {
+    // ORDER: the pin is visible before the entries are looked at; pairs with the host, which clears PRESENT and then
+    // loads the pins: either it sees the pin and puts the page back, or we see the page gone and fault.
+    atomic.add<u32>(pinAt + i * PIN_SIZE, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
+  }
 }
 
 // SAFETY: as pinAdd.
-export function pinRemove(pinAt: u32, writable: bool): void {
-  // ORDER: all uses of the view are before this.
-  atomic.sub<u32>(pinAt, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
+export function pinRemove(pinAt: u32, count: u32, writable: bool): void {
+  for (let i: u32 = 0; i < count; i++) {
+    // ORDER: all uses of the view are before this.
+    atomic.sub<u32>(pinAt + i * PIN_SIZE, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
+  }
 }

@@ -57,18 +57,52 @@ export function leafClear(leaf: u32, bits: u32): u32 {
   return count;
 }
 
-/** Returns how many pages from `page` on, at most `limit`, are present in frames that follow each other. */
-export function leafRun(leaf: u32, page: u32, limit: u32): u32 {
-  // SAFETY: page + limit ≤ 512.
-  let frame = load<u32>(leaf + (page << 2)) & PTE_FRAME_MASK;
+/** Hides pages [from, end) of a leaf. */
+export function leafHide(leaf: u32, from: u32, end: u32): void {
+  // SAFETY: end ≤ 512.
+  for (let page = from; page < end; page++) {
+    // ORDER: as entryClear.
+    if (load<u32>(leaf + (page << 2)) !== 0) atomic.and<u32>(leaf + (page << 2), ~PTE_PRESENT);
+  }
+}
+
+/** Returns how many of the pages [from, end) of a leaf have no frame of their own. */
+export function leafMissing(leaf: u32, from: u32, end: u32): u32 {
+  // SAFETY: end ≤ 512.
   let count: u32 = 0;
-  while (count < limit) {
-    const entry = load<u32>(leaf + ((page + count) << 2));
-    if ((entry & PTE_PRESENT) === 0 || (entry & PTE_FRAME_MASK) !== frame) break;
-    frame += PAGE_SIZE;
-    count++;
+  for (let page = from; page < end; page++) if (!hasOwnFrame(load<u32>(leaf + (page << 2)))) count++;
+  return count;
+}
+
+/** Returns how many pages of a leaf have all of `bits`. */
+export function leafCount(leaf: u32, bits: u32): u32 {
+  // SAFETY: page < 512.
+  let count: u32 = 0;
+  for (let page: u32 = 0; page < <u32>PAGES_PER_RANGE; page++) {
+    if ((load<u32>(leaf + (page << 2)) & bits) === bits) count++;
   }
   return count;
+}
+
+/** Returns in how many runs of neighbouring frames the pages of a leaf lie. */
+export function leafRuns(leaf: u32): u32 {
+  // SAFETY: page < 512.
+  let count: u32 = 0;
+  let next: u32 = 0;
+  for (let page: u32 = 0; page < <u32>PAGES_PER_RANGE; page++) {
+    const entry = load<u32>(leaf + (page << 2));
+    const frame = entry & PTE_FRAME_MASK;
+    if (!hasOwnFrame(entry)) next = 0;
+    else {
+      if (frame !== next) count++;
+      next = frame + PAGE_SIZE;
+    }
+  }
+  return count;
+}
+
+export function hasOwnFrame(entry: u32): bool {
+  return (entry & PTE_ZERO) === 0 && (entry & PTE_FRAME_MASK) !== 0;
 }
 
 /**

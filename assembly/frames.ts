@@ -5,6 +5,7 @@
  * INVARIANT: popcount of the bitmap + POOL_FREE_FRAMES = POOL_FRAME_COUNT; a set bit has a non-zero frame table word.
  * A file's pages should be neighbours (one copy, one view then covers many), so a taker names the frame it would like.
  */
+import { hasOwnFrame } from './entries';
 import {
   FRAME_KEEP,
   FRAME_LEAF_HIGH,
@@ -14,6 +15,7 @@ import {
   LEAF_SIZE,
   PAGE_SHIFT,
   PAGE_SIZE,
+  PAGES_PER_RANGE,
   POOL_BITMAP_AT,
   POOL_CURSOR,
   POOL_FRAME_COUNT,
@@ -25,7 +27,9 @@ import {
   POOL_TABLE_AT,
   POOL_ZERO_FRAME,
   PTE_ACCESSED,
+  PTE_FRAME_MASK,
   PTE_PRESENT,
+  RANGE_SIZE,
 } from './layout';
 
 /** Builds the pool's tables; `tableAt` and `bitmapAt` name zeroed memory. The first frame becomes the page of zeros. */
@@ -72,6 +76,28 @@ export function frameGive(pool: u32, frame: u32): void {
   store<u32>(pool + POOL_FREE_FRAMES, load<u32>(pool + POOL_FREE_FRAMES) + 1);
 }
 
+/**
+ * Gives pages [from, end) of a leaf that have no frame of their own one that stays (KEEP) and is not shown yet. There
+ * must be enough free frames; `first` is the wish for the first one. Returns how many it took.
+ */
+export function leafReserve(pool: u32, leaf: u32, from: u32, end: u32, first: u32): u32 {
+  // SAFETY: end ≤ 512.
+  let wish = first;
+  let taken: u32 = 0;
+  for (let page = from; page < end; page++) {
+    const entryAt = leaf + (page << 2);
+    let frame = load<u32>(entryAt);
+    if (!hasOwnFrame(frame)) {
+      frame = frameTake(pool, wish, entryAt | FRAME_KEEP);
+      // ORDER: the page of zeros may go, or nothing was there: nobody sees the new frame before PRESENT.
+      atomic.store<u32>(entryAt, frame);
+      taken++;
+    }
+    wish = (frame & PTE_FRAME_MASK) + PAGE_SIZE;
+  }
+  return taken;
+}
+
 /** Makes a frame nobody's page: it stays taken, and the clock passes it by. */
 export function frameDisown(pool: u32, frame: u32): void {
   // SAFETY: as in frameGive.
@@ -111,6 +137,23 @@ function findFree(pool: u32, bitmap: u32): u32 {
   }
   store<u32>(pool + POOL_CURSOR, best);
   return (best << 5) + ctz<u32>(~load<u32>(bitmap + (best << 2)));
+}
+
+/**
+ * Finds room for a whole chunk side by side: the last 512 frames that begin at a multiple of 512 and are all free. From
+ * the end, for `findFree` comes from the start. Takes nothing. Returns their address, 0 = none.
+ */
+export function frameHome(pool: u32): u32 {
+  // SAFETY: group ends within the bitmap.
+  if (load<u32>(pool + POOL_FREE_FRAMES) < <u32>PAGES_PER_RANGE) return 0;
+  const bitmap = load<u32>(pool + POOL_BITMAP_AT);
+  for (let group = load<u32>(pool + POOL_FRAME_COUNT) / PAGES_PER_RANGE; group > 0; group--) {
+    const first = bitmap + (group - 1) * (PAGES_PER_RANGE >> 3);
+    let at: u32 = 0;
+    while (at < <u32>PAGES_PER_RANGE >> 3 && load<u32>(first + at) === 0) at += 4;
+    if (at === <u32>PAGES_PER_RANGE >> 3) return load<u32>(pool + POOL_FRAMES_AT) + (group - 1) * RANGE_SIZE;
+  }
+  return 0;
 }
 
 /** Takes a zeroed leaf table. Returns its address, 0 = no memory. */

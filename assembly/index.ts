@@ -32,12 +32,26 @@ export {
   entryStore,
   fill,
   leafClear,
+  leafCount,
   leafFind,
+  leafHide,
+  leafMissing,
   leafRead,
-  leafRun,
+  leafRuns,
   leafWrite,
 } from './entries';
-export { clockNext, frameDisown, frameGive, frameOwner, frameTake, leafGive, leafTake, poolInit } from './frames';
+export {
+  clockNext,
+  frameDisown,
+  frameGive,
+  frameHome,
+  frameOwner,
+  frameTake,
+  leafGive,
+  leafReserve,
+  leafTake,
+  poolInit,
+} from './frames';
 
 import { LAYOUT_VERSION } from './layout';
 

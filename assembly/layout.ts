@@ -4,7 +4,7 @@
  * be typed; `checks.ts` (asc) and `src/dax/instantiate.ts` (tsc) verify them from both sides.
  */
 
-export const LAYOUT_VERSION: i32 = 1;
+export const LAYOUT_VERSION: i32 = 2;
 
 // ---- pages ------------------------------------------------------------------------------------------------------
 
@@ -46,12 +46,14 @@ export const PMD_LEAF_MASK: i32 = -2048;
 export const PMD_SIZE: i32 = 4;
 
 /**
- * Pin word, one per range of a guest's window: how many views it holds. Writer: the guest, atomic add.
+ * Pin word, one per page of a guest's window: how many views hold it. Writer: the guest, atomic add.
  * Low 16 bits: all pins; high 16 bits: the writable ones among them.
  */
 export const PIN_ONE: i32 = 1;
 export const PIN_WRITABLE: i32 = 65536;
 export const PIN_SIZE: i32 = 4;
+/** The pin words of one range. */
+export const RANGE_PINS_SIZE: i32 = PIN_SIZE * PAGES_PER_RANGE;
 
 // ---- one guest worker ("cpu") -----------------------------------------------------------------------------------
 

@@ -21,8 +21,8 @@ export interface GuestExports {
   storeF64(cpu: number, pmdAt: number, offset: number, value: number): void;
   compareExchange32(cpu: number, pmdAt: number, offset: number, expected: number, value: number): number;
   add32(cpu: number, pmdAt: number, offset: number, value: number): number;
-  pinAdd(pinAt: number, writable: number): void;
-  pinRemove(pinAt: number, writable: number): void;
+  pinAdd(pinAt: number, count: number, writable: number): void;
+  pinRemove(pinAt: number, count: number, writable: number): void;
 }
 
 /** What the host uses: the pool, page tables, copies between frames and requests. */
@@ -31,9 +31,11 @@ export interface HostExports {
   frameTake(pool: number, wish: number, owner: number): number;
   frameGive(pool: number, frame: number): void;
   frameDisown(pool: number, frame: number): void;
+  frameHome(pool: number): number;
   frameOwner(pool: number, frame: number): number;
   leafTake(pool: number): number;
   leafGive(pool: number, leaf: number): void;
+  leafReserve(pool: number, leaf: number, from: number, end: number, first: number): number;
   clockNext(pool: number, budget: number): number;
   entryLoad(at: number): number;
   entryStore(at: number, value: number): void;
@@ -41,7 +43,10 @@ export interface HostExports {
   entrySet(at: number, bits: number): number;
   leafFind(leaf: number, from: number, bits: number): number;
   leafClear(leaf: number, bits: number): number;
-  leafRun(leaf: number, page: number, limit: number): number;
+  leafHide(leaf: number, from: number, end: number): void;
+  leafMissing(leaf: number, from: number, end: number): number;
+  leafCount(leaf: number, bits: number): number;
+  leafRuns(leaf: number): number;
   leafRead(leaf: number, offset: number, target: number, size: number): number;
   leafWrite(leaf: number, offset: number, source: number, size: number, dirty: number): number;
   copy(target: number, source: number, size: number): void;

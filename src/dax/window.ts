@@ -23,6 +23,7 @@ import {
   PAGE_SHIFT,
   PIN_SIZE,
   PMD_SIZE,
+  RANGE_PINS_SIZE,
   RANGE_SIZE,
   STATUS_DETACHED,
   STATUS_FAULT,
@@ -41,7 +42,7 @@ export interface WindowOptions {
   readonly cpu: number;
   /** Which guest of the slot this is. Default 0, the first. */
   readonly generation?: number;
-  /** Addresses of the window table and of the pin words: one entry each per range. */
+  /** Addresses of the window table, one entry per range, and of the pin words, one per page. */
   readonly tableAt: number;
   readonly pinsAt: number;
   readonly rangeCount: number;
@@ -214,12 +215,11 @@ export class DaxWindow {
     }
   }
 
-  /** Pins the range's pages and appends views over [offset, offset + size) to `out`; 0 or −errno (nothing pinned). */
+  /** Pins the pages and appends views over [offset, offset + size) to `out`; 0 or −errno (nothing pinned). */
   pin(range: number, offset: number, size: number, writable: boolean, out: Uint8Array[]): number {
     const pmdAt = this.#entry(range, offset, size);
-    const pinAt = this.#options.pinsAt + range * PIN_SIZE;
     const before = out.length;
-    this.#wasm.pinAdd(pinAt, writable ? 1 : 0);
+    this.#wasm.pinAdd(this.#pinAt(range, offset), pagesOf(offset, size), writable ? 1 : 0);
     let done = 0;
     while (done < size) {
       const address = this.#wasm.pinBegin(this.#cpu, pmdAt, offset + done, size - done, writable ? 1 : 0) >>> 0;
@@ -227,7 +227,7 @@ export class DaxWindow {
         const failed = this.#miss(range, size - done, offset + done, writable, FAULT_FOR_VIEW);
         if (failed === 0) continue;
         out.length = before;
-        this.#wasm.pinRemove(pinAt, writable ? 1 : 0);
+        this.unpin(range, offset, size, writable);
         return failed;
       }
       const n = this.#wasm.lastRunSize();
@@ -238,9 +238,13 @@ export class DaxWindow {
     return 0;
   }
 
-  /** Takes back one pin of the range. Views given out for it must not be used any more. */
-  unpin(range: number, _offset: number, _size: number, writable: boolean): void {
-    this.#wasm.pinRemove(this.#options.pinsAt + range * PIN_SIZE, writable ? 1 : 0);
+  /** Takes back one pin of the pages. Views given out for it must not be used any more. */
+  unpin(range: number, offset: number, size: number, writable: boolean): void {
+    this.#wasm.pinRemove(this.#pinAt(range, offset), pagesOf(offset, size), writable ? 1 : 0);
+  }
+
+  #pinAt(range: number, offset: number): number {
+    return this.#options.pinsAt + range * RANGE_PINS_SIZE + (offset >>> PAGE_SHIFT) * PIN_SIZE;
   }
 
   #entry(range: number, offset: number, size: number): number {
@@ -313,4 +317,9 @@ export class DaxWindow {
       this.#options.guestBell.wait(seen, 1000);
     }
   }
+}
+
+/** Pages that [offset, offset + size) touches. */
+function pagesOf(offset: number, size: number): number {
+  return size === 0 ? 0 : ((offset + size - 1) >>> PAGE_SHIFT) - (offset >>> PAGE_SHIFT) + 1;
 }

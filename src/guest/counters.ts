@@ -35,6 +35,8 @@ export class Counters {
   /** Through the guest's own page cache. */
   bytesReadCached = 0;
   bytesWrittenCached = 0;
+  /** Views that unmount had to release. */
+  leakedViews = 0;
 }
 
 export interface GuestStats {
@@ -76,6 +78,8 @@ export interface GuestStats {
     readonly readCached: number;
     readonly writtenCached: number;
   };
+  /** Views that are not released, and those that only unmount released: a view pins its pages until then. */
+  readonly views: { readonly open: number; readonly leaked: number };
   readonly cached: { readonly inodes: number; readonly dentries: number };
 }
 

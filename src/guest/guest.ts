@@ -278,6 +278,7 @@ export class Guest {
         readCached: c.bytesReadCached,
         writtenCached: c.bytesWrittenCached,
       },
+      views: { open: this.mount.viewCount, leaked: c.leakedViews },
       cached: { inodes: inodes.count, dentries: dentries.count },
     };
   }

@@ -170,6 +170,11 @@ export class Mapping {
     return view;
   }
 
+  /** Views that are not released. */
+  get viewCount(): number {
+    return this.#views.size;
+  }
+
   /** msync(2): what was stored is on the host's storage afterwards. */
   sync(): void {
     this.#check(0, 0, false);

@@ -113,6 +113,7 @@ export class Mount {
   /** Closes what is open, gives every lookup back, ends the session and the device. */
   unmount(): void {
     if (this.session.state === 'destroyed') return;
+    this.counters.leakedViews += this.viewCount;
     for (const file of [...this.openFiles]) {
       for (const mapping of [...file.mappings]) mapping.unmap();
       file.close();
@@ -123,6 +124,13 @@ export class Mount {
     this.session.drain();
     this.session.destroy();
     this.channel.close();
+  }
+
+  /** Views that are not released. */
+  get viewCount(): number {
+    let count = 0;
+    for (const file of this.openFiles) for (const mapping of file.mappings) count += mapping.viewCount;
+    return count;
   }
 
   checkInvariants(): void {

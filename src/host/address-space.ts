@@ -72,6 +72,7 @@ export class AddressSpace {
       else done += put;
       if (put < n && failed === OK) failed = -ENOSPC;
     }
+    this.pages.cache.limitDirty();
     if (done === 0 && failed !== OK) return failed;
     if (pos + done > this.pages.size) this.#grow(pos + done, pos);
     return done;
@@ -105,23 +106,7 @@ export class AddressSpace {
     if (pos + size > MAX_FILE_SIZE) return EFBIG;
     const first = Math.floor(pos / PAGE_SIZE);
     const end = Math.ceil((pos + size) / PAGE_SIZE);
-    assert(!this.pages.isBacked, 'only a memory file allocates');
-    if (end - first > this.pages.quotaLeft + this.residentPages) return ENOSPC;
-    let missing = 0;
-    for (let page = first; page < end; page++) if (!this.pages.isAllocated(page)) missing++;
-    if (missing > this.pages.quotaLeft) return ENOSPC;
-    const made: number[] = [];
-    for (let page = first; page < end; page++) {
-      if (this.pages.isAllocated(page)) continue;
-      const leaf = this.pages.leafFor(Math.floor(page / PAGES_PER_RANGE));
-      if (leaf === undefined || !this.pages.reserve(leaf, page % PAGES_PER_RANGE)) {
-        if (leaf !== undefined) this.pages.trim(leaf);
-        this.#giveBack(made);
-        return ENOSPC;
-      }
-      made.push(page);
-    }
-    return OK;
+    return this.pages.reserve(first, end);
   }
 
   /** Makes the range read as zeros; whole pages lose their frames (memory) or are zeroed (backed). */
@@ -175,17 +160,6 @@ export class AddressSpace {
     assert(this.pages.chunks.size === 0, 'a file went away with a mapping left');
   }
 
-  /** Takes reserved pages back; they are in order, and nobody has seen them yet. */
-  #giveBack(pages: readonly number[]): void {
-    for (let i = 0; i < pages.length; ) {
-      const first = pages[i] as number;
-      let count = 1;
-      while (pages[i + count] === first + count) count++;
-      this.pages.drop(first, first + count);
-      i += count;
-    }
-  }
-
   // ---- copying -------------------------------------------------------------------------------------------------
 
   #readTo(pos: number, address: number, size: number): number {
@@ -208,7 +182,7 @@ export class AddressSpace {
       }
       if (leaf === undefined) return -ENOMEM;
       const page = (offset + got) >> PAGE_SHIFT;
-      const failed = this.pages.fill(leaf, page, ((offset + n - 1) >> PAGE_SHIFT) - page + 1);
+      const failed = this.pages.fillAhead(leaf, page, ((offset + n - 1) >> PAGE_SHIFT) - page + 1);
       if (failed === OK) continue;
       this.pages.trim(leaf);
       return failed === EFAULT || done > 0 ? done : -failed;

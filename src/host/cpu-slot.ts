@@ -21,6 +21,7 @@ import {
   FAULT_GENERATION_SHIFT,
   FAULT_IDLE,
   FAULT_POSTED,
+  PAGES_PER_RANGE,
   PIN_WRITABLE,
 } from '../../assembly/layout.ts';
 import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
@@ -28,7 +29,7 @@ import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
 /** Where a slot's structs lie in the shared memory. */
 export interface CpuSlotPlace {
   readonly cpuAt: number;
-  /** Window table and pin words, one word per range. */
+  /** Window table, one word per range, and pin words, one per page of the window. */
   readonly tableAt: number;
   readonly pinsAt: number;
   readonly rangeCount: number;
@@ -50,7 +51,7 @@ export class CpuSlot {
   constructor(buffer: ArrayBufferLike, place: CpuSlotPlace, bell?: Doorbell) {
     this.place = place;
     this.#cpu = new Int32Array(buffer, place.cpuAt, 16);
-    this.#pins = new Int32Array(buffer, place.pinsAt, Math.max(1, place.rangeCount));
+    this.#pins = new Int32Array(buffer, place.pinsAt, place.rangeCount * PAGES_PER_RANGE);
     this.bell = bell ?? new SharedDoorbell(buffer, place.cpuAt + CPU_BELL);
   }
 
@@ -94,13 +95,20 @@ export class CpuSlot {
     return state | (Atomics.load(this.#cpu, CPU_GENERATION >> 2) << FAULT_GENERATION_SHIFT);
   }
 
-  /** Views held on a range, and the writable ones among them. */
-  isPinned(range: number): boolean {
-    return Atomics.load(this.#pins, range) !== 0;
+  /** Whether views hold a page of a range, and writable ones among them. */
+  isPinned(range: number, page: number): boolean {
+    return Atomics.load(this.#pins, range * PAGES_PER_RANGE + page) !== 0;
   }
 
-  isPinnedWritable(range: number): boolean {
-    return Atomics.load(this.#pins, range) >>> 0 >= PIN_WRITABLE;
+  isPinnedWritable(range: number, page: number): boolean {
+    return Atomics.load(this.#pins, range * PAGES_PER_RANGE + page) >>> 0 >= PIN_WRITABLE;
+  }
+
+  /** Pages of the window that views hold. */
+  countPinned(): number {
+    let count = 0;
+    for (const word of this.#pins) if (word !== 0) count++;
+    return count;
   }
 
   /** The guest is gone: whatever of it still runs finds that the slot is not its own any more. */
@@ -117,7 +125,8 @@ export class CpuSlot {
 
   /** Makes the slot as new for the next guest. Only when the last one is dead and everything of it was taken back. */
   recycle(): void {
-    this.#pins.fill(0);
+    // Only if need be: a large window's words are memory that was never touched.
+    if (this.countPinned() > 0) this.#pins.fill(0);
     const cpu = this.#cpu;
     // ORDER: plain stores would do, the slot is nobody's; the last store publishes it as free.
     // The epoch counts on: a worker that left its access late finds another number than its own.

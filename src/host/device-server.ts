@@ -52,6 +52,8 @@ export class DeviceServer implements HostPort {
   readonly slot: CpuSlot;
   /** Requests served, for tables and tests. */
   requests = 0;
+  /** Pages that guests of this slot still pinned when they ended. */
+  leakedPins = 0;
   readonly #options: DeviceServerOptions;
   /** The chain being served; one that waits is kept by who answers it, and another takes its place. */
   #chain = new Chain();
@@ -230,9 +232,17 @@ export class DeviceServer implements HostPort {
     this.device.registers.set(REG.driverStatus, 0);
     this.device.service();
     this.#forgetGuest();
+    this.#countLeaks();
     this.slot.recycle();
     this.#options.onGone?.();
     return true;
+  }
+
+  #countLeaks(): void {
+    const pinned = this.slot.countPinned();
+    if (pinned === 0) return;
+    this.leakedPins += pinned;
+    this.#options.log('warn', `a guest has ended with views of ${pinned} pages that it did not release`);
   }
 
   /** Drops everything the guest looked up, opened, mapped. SPEC: a device cannot count on REMOVEMAPPING or DESTROY. */

@@ -18,9 +18,10 @@ import {
   RANGE_SIZE,
 } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
-import { EFAULT, EIO, ENOMEM, ENOSPC, type Errno, OK } from '../wire/errno.ts';
+import { EFAULT, ENOMEM, ENOSPC, type Errno, OK } from '../wire/errno.ts';
 import type { Leaf } from './leaf.ts';
 import type { PageCache } from './page-cache.ts';
+import { WriteBack } from './write-back.ts';
 
 /** Where the bytes of a backed file live. */
 export interface PageBacking {
@@ -39,9 +40,6 @@ export interface Quota {
   usedPages: number;
 }
 
-/** Pages filled around a fault: 64 KiB, as the kernel's fault-around. */
-const FAULT_AROUND_PAGES = 16;
-
 export class FilePages {
   /** File size in bytes (i_size). Owner: AddressSpace. */
   size: number;
@@ -49,15 +47,16 @@ export class FilePages {
   residentPages = 0;
   readonly cache: PageCache;
   readonly chunks = new Map<number, Leaf>();
+  /** Undefined: a memory file. */
+  readonly writeBack: WriteBack | undefined;
   readonly #backing: PageBacking | undefined;
   readonly #quota: Quota | undefined;
-  /** The first write-back error since the last flush that reported one. */
-  #error: Errno = OK;
 
   constructor(cache: PageCache, backing: PageBacking | undefined, quota: Quota | undefined, size: number) {
     assert((backing === undefined) !== (quota === undefined), 'a file has a backing or a quota');
     this.cache = cache;
     this.#backing = backing;
+    this.writeBack = backing === undefined ? undefined : new WriteBack(this, backing);
     this.#quota = quota;
     this.size = size;
   }
@@ -79,22 +78,30 @@ export class FilePages {
     if (pos >= this.size) return EFAULT;
     const inFile = Math.ceil((this.size - pos) / PAGE_SIZE);
     const limit = Math.min(PAGES_PER_RANGE - page, inFile);
-    if (this.#backing !== undefined) return this.fill(leaf, page, Math.min(limit, Math.max(count, FAULT_AROUND_PAGES)));
     const wanted = Math.min(limit, Math.max(1, count));
+    if (this.#backing !== undefined) return this.fillAhead(leaf, page, wanted);
     for (let i = 0; i < wanted; i++) {
-      if (write ? this.materialize(leaf, page + i, true) === 0 : !this.#showHole(leaf, page + i)) {
+      if (write ? this.materialize(leaf, page + i, true) === 0 : !this.#showOwn(leaf, page + i, true)) {
         return i > 0 ? OK : ENOSPC;
       }
     }
+    // Whoever comes next finds what costs nothing to show; a store into a hole faults anyhow.
+    const end = page + Math.min(limit, this.#ahead(leaf, page, wanted));
+    for (let next = page + wanted; next < end; next++) this.#showOwn(leaf, next, !write);
+    leaf.readahead.end = end;
     return OK;
+  }
+
+  /** Fills at least the first of `count` missing pages, and as many more as the access pattern calls for. */
+  fillAhead(leaf: Leaf, page: number, count: number): Errno {
+    const failed = this.fill(leaf, page, this.#ahead(leaf, page, count));
+    this.cache.limitDirty();
+    return failed;
   }
 
   /** Writes dirty pages to the backing; reports the first error since the last flush, once. */
   flush(): Errno {
-    for (const leaf of this.chunks.values()) if (leaf.mayBeDirty) this.flushLeaf(leaf);
-    const error = this.#error;
-    this.#error = OK;
-    return error;
+    return this.writeBack?.flush() ?? OK;
   }
 
   /** Whether a guest may have stored into pages that the backing does not have yet. */
@@ -104,32 +111,10 @@ export class FilePages {
     return false;
   }
 
-  /** Writes back the dirty pages of one leaf: clear DIRTY, wait for the guests that saw it set, then write. */
+  /** Writes back the dirty pages of one leaf. */
   flushLeaf(leaf: Leaf): void {
-    const cache = this.cache;
-    const wasm = cache.wasm;
-    leaf.mayBeDirty = leaf.isMappedWritable;
-    if (this.#backing === undefined) return;
-    const pages: number[] = [];
-    for (let page = wasm.leafFind(leaf.at, 0, PTE_DIRTY); page < PAGES_PER_RANGE; ) {
-      pages.push(page);
-      wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_DIRTY);
-      page = wasm.leafFind(leaf.at, page + 1, PTE_DIRTY);
-    }
-    if (pages.length === 0) return;
-    leaf.users++;
-    cache.waitForLeaf(leaf);
-    // Stores through a view leave no trace in the entry: what is pinned writable stays dirty.
-    const stillDirty = leaf.isPinnedWritable;
-    for (let i = 0; i < pages.length; ) {
-      const first = pages[i] as number;
-      let count = 1;
-      while (pages[i + count] === first + count) count++;
-      const failed = this.writeFrames(leaf, first, count);
-      if (failed !== OK || stillDirty) this.#markDirty(leaf, first, count);
-      i += count;
-    }
-    leaf.users--;
+    if (this.writeBack !== undefined) this.writeBack.flushLeaf(leaf);
+    else leaf.mayBeDirty = leaf.isMappedWritable;
   }
 
   /** Drops all clean pages that no view pins, because the backing changed behind us. */
@@ -137,48 +122,76 @@ export class FilePages {
     for (const leaf of [...this.chunks.values()]) this.invalidateLeaf(leaf);
   }
 
-  /** The same for one leaf; if a view pins pages of it, once more when it does not any longer. */
+  /** The same for one leaf; what a view pins goes when it does not any longer. */
   invalidateLeaf(leaf: Leaf): void {
     const wasm = this.cache.wasm;
-    for (let page = 0; page < PAGES_PER_RANGE; page++) wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+    wasm.leafHide(leaf.at, 0, PAGES_PER_RANGE);
     this.cache.waitForLeaf(leaf);
-    const pinned = leaf.isPinned;
-    if (pinned) this.cache.invalidateWhenUnpinned(leaf);
     for (let page = 0; page < PAGES_PER_RANGE; page++) {
       const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
       if (entry === 0) continue;
-      if (pinned || (entry & PTE_DIRTY) !== 0) wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+      const isPinned = leaf.isPinned(page);
+      if (isPinned) this.cache.invalidateWhenUnpinned(leaf, page);
+      if (isPinned || (entry & PTE_DIRTY) !== 0) wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
       else this.#release(leaf, page, entry);
     }
     this.trim(leaf);
-  }
-
-  /** Whether a page has a frame of its own, shown or reserved. */
-  isAllocated(page: number): boolean {
-    const entry = this.#entryOf(page);
-    return (entry & PTE_ZERO) === 0 && (entry & PTE_FRAME_MASK) !== 0;
   }
 
   hasFrame(page: number): boolean {
     return (this.#entryOf(page) & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT;
   }
 
-  /** Gives a page of a memory file a zeroed frame that stays hidden until somebody touches the page. */
-  reserve(leaf: Leaf, page: number): boolean {
-    return this.#takeOwn(leaf, page, true, 0) !== 0;
+  /** Pages among [first, end) that have no frame of their own. */
+  countMissing(first: number, end: number): number {
+    let missing = end - first;
+    for (const leaf of this.chunks.values()) {
+      const base = leaf.chunk * PAGES_PER_RANGE;
+      const [from, to] = [Math.max(0, first - base), Math.min(PAGES_PER_RANGE, end - base)];
+      if (from < to) missing -= to - from - this.cache.wasm.leafMissing(leaf.at, from, to);
+    }
+    return missing;
   }
 
-  /** Gives a page of a memory file its own frame. Returns the frame's address, 0 = no space. */
+  /**
+   * Gives pages [first, end) of a memory file frames that stay hidden until somebody touches them: all or none. They
+   * are not zeroed before: a gigabyte of them takes milliseconds.
+   */
+  reserve(first: number, end: number): Errno {
+    const quota = this.#quota;
+    assert(quota !== undefined, 'only a memory file allocates');
+    // No file has more than that, and the range may be astronomic.
+    if (end - first > this.quotaLeft + this.residentPages) return ENOSPC;
+    const missing = this.countMissing(first, end);
+    if (missing > this.quotaLeft) return ENOSPC;
+    const [firstChunk, endChunk] = [Math.floor(first / PAGES_PER_RANGE), Math.ceil(end / PAGES_PER_RANGE)];
+    let leaves = 0;
+    for (let chunk = firstChunk; chunk < endChunk; chunk++) if (!this.chunks.has(chunk)) leaves++;
+    // A frame holds two leaf tables.
+    if (!this.cache.makeFree(missing + Math.ceil(leaves / 2))) return ENOSPC;
+    for (let chunk = firstChunk; chunk < endChunk; chunk++) {
+      const leaf = this.leafFor(chunk);
+      assert(leaf !== undefined, 'room for the leaf table was made');
+      const base = chunk * PAGES_PER_RANGE;
+      const taken = this.cache.reserveFrames(leaf, Math.max(0, first - base), Math.min(PAGES_PER_RANGE, end - base));
+      quota.usedPages += taken;
+      leaf.resident += taken;
+      this.residentPages += taken;
+    }
+    return OK;
+  }
+
+  /**
+   * Gives a page of a memory file its own frame. Returns the frame's address, 0 = no space. Without `zeroed` the caller
+   * writes the whole page: it holds other bytes before, but only if no guest can look.
+   */
   materialize(leaf: Leaf, page: number, zeroed: boolean): number {
     const entryAt = leaf.at + page * PTE_SIZE;
     const wasm = this.cache.wasm;
     const entry = wasm.entryLoad(entryAt) >>> 0;
     if ((entry & (PTE_PRESENT | PTE_ZERO)) === PTE_PRESENT) return (entry & PTE_FRAME_MASK) >>> 0;
-    if (this.#isReserved(entry)) {
-      wasm.entrySet(entryAt, PTE_PRESENT);
-      return (entry & PTE_FRAME_MASK) >>> 0;
-    }
-    return this.#takeOwn(leaf, page, zeroed, PTE_PRESENT | PTE_ACCESSED);
+    if (this.#isReserved(entry)) return this.#showReserved(entryAt, entry, zeroed || this.cache.isReachable(leaf));
+    return this.#takeOwn(leaf, page, zeroed);
   }
 
   /** Reads the missing pages among [page, page + count) from the backing. EFAULT: the backing ends before the first. */
@@ -187,8 +200,9 @@ export class FilePages {
     const inFile = Math.ceil((this.size - leaf.chunk * RANGE_SIZE) / PAGE_SIZE);
     const end = Math.min(page + count, inFile, PAGES_PER_RANGE);
     let failed: Errno = page < end ? OK : EFAULT;
+    let at = page;
     leaf.users++;
-    for (let at = page; at < end && failed === OK; ) {
+    while (at < end && failed === OK) {
       if ((wasm.entryLoad(leaf.at + at * PTE_SIZE) & PTE_PRESENT) !== 0) {
         at++;
         continue;
@@ -202,6 +216,7 @@ export class FilePages {
       else failed = -filled as Errno;
     }
     leaf.users--;
+    leaf.readahead.end = at;
     return failed;
   }
 
@@ -242,13 +257,13 @@ export class FilePages {
       const from = Math.max(0, first - base);
       const to = Math.min(PAGES_PER_RANGE, end - base);
       if (from >= to) continue;
-      for (let page = from; page < to; page++) wasm.entryClear(leaf.at + page * PTE_SIZE, PTE_PRESENT);
+      wasm.leafHide(leaf.at, from, to);
       this.cache.waitForLeaf(leaf);
-      const kept = keepPinned && leaf.isPinned ? Math.ceil(this.size / PAGE_SIZE) - base : 0;
+      const kept = keepPinned ? Math.ceil(this.size / PAGE_SIZE) - base : 0;
       for (let page = from; page < to; page++) {
         const entry = wasm.entryLoad(leaf.at + page * PTE_SIZE) >>> 0;
         if (entry === 0) continue;
-        if (page >= kept) this.#release(leaf, page, entry);
+        if (page >= kept || !leaf.isPinned(page)) this.#release(leaf, page, entry);
         else {
           if ((entry & PTE_ZERO) === 0) wasm.fill(entry & PTE_FRAME_MASK, PAGE_SIZE);
           wasm.entrySet(leaf.at + page * PTE_SIZE, PTE_PRESENT);
@@ -262,29 +277,6 @@ export class FilePages {
     let end = 0;
     for (const chunk of this.chunks.keys()) end = Math.max(end, (chunk + 1) * RANGE_SIZE);
     return end;
-  }
-
-  /** Writes `count` pages of a leaf from their frames to the backing, in runs of neighbouring frames. */
-  writeFrames(leaf: Leaf, page: number, count: number): Errno {
-    const backing = this.#backing;
-    if (backing === undefined) return OK;
-    for (let done = 0; done < count; ) {
-      const frame = this.#frameOf(leaf, page + done);
-      let run = 1;
-      while (done + run < count && this.#frameOf(leaf, page + done + run) === frame + run * PAGE_SIZE) run++;
-      const pos = leaf.chunk * RANGE_SIZE + (page + done) * PAGE_SIZE;
-      const size = Math.min(run * PAGE_SIZE, this.size - pos);
-      const wrote = size > 0 ? backing.write(pos, frame, size) : 0;
-      if (size > 0 && wrote !== size) {
-        const error = (wrote < 0 ? -wrote : EIO) as Errno;
-        if (this.#error === OK) this.#error = error;
-        leaf.mayBeDirty = true;
-        return error;
-      }
-      this.cache.counts.writtenBackPages += run;
-      done += run;
-    }
-    return OK;
   }
 
   /** Forgets the entry of an evicted page. */
@@ -303,21 +295,21 @@ export class FilePages {
     this.cache.giveLeaf(leaf);
   }
 
-  /** Takes a frame for a page that has none; its entry gets `bits`. Returns its address, 0 = no space. */
-  #takeOwn(leaf: Leaf, page: number, zeroed: boolean, bits: number): number {
+  /** Takes a frame for a page that has none; Returns its address, 0 = no space. */
+  #takeOwn(leaf: Leaf, page: number, zeroed: boolean): number {
     const entryAt = leaf.at + page * PTE_SIZE;
     const quota = this.#quota;
     assert(quota !== undefined, 'a backed page is filled, not materialised');
     if (quota.usedPages >= quota.limitPages) return 0;
     leaf.users++;
-    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
+    const wish = this.cache.wishFor(leaf, page);
     const frame = this.cache.takeFrame(wish, entryAt, true);
     leaf.users--;
     if (frame === 0) return 0;
-    if (zeroed) this.cache.wasm.fill(frame, PAGE_SIZE);
+    if (zeroed || this.cache.isReachable(leaf)) this.cache.wasm.fill(frame, PAGE_SIZE);
     quota.usedPages++;
     // ORDER: as in #fillRun. A guest that still reads the page of zeros reads what was there before.
-    this.cache.wasm.entryStore(entryAt, frame | bits);
+    this.cache.wasm.entryStore(entryAt, frame | PTE_PRESENT | PTE_ACCESSED);
     leaf.resident++;
     this.residentPages++;
     return frame;
@@ -326,8 +318,8 @@ export class FilePages {
   /** Fills one run of missing pages that got neighbouring frames. Returns the pages filled, or −errno. */
   #fillRun(leaf: Leaf, page: number, end: number): number {
     const cache = this.cache;
-    const wish = page === 0 ? 0 : this.#frameOf(leaf, page - 1) + PAGE_SIZE;
-    const frame = cache.takeFrame(wish, leaf.at + page * PTE_SIZE, false);
+    const wish = this.cache.wishFor(leaf, page);
+    const frame = cache.takeFrame(wish, leaf.at + page * PTE_SIZE, false, end - page);
     if (frame === 0) return -ENOMEM;
     let count = 1;
     while (page + count < end && (cache.wasm.entryLoad(leaf.at + (page + count) * PTE_SIZE) & PTE_PRESENT) === 0) {
@@ -357,18 +349,31 @@ export class FilePages {
     return filled;
   }
 
-  /** Lets a guest read a hole: the shared page of zeros. */
-  #showHole(leaf: Leaf, page: number): boolean {
+  /** Shows a reserved page, or with `holes` a hole as the shared page of zeros. Always succeeds. */
+  #showOwn(leaf: Leaf, page: number, holes: boolean): boolean {
     const entryAt = leaf.at + page * PTE_SIZE;
-    const entry = this.cache.wasm.entryLoad(entryAt) >>> 0;
-    if (this.#isReserved(entry)) this.cache.wasm.entrySet(entryAt, PTE_PRESENT);
-    else if ((entry & PTE_PRESENT) === 0) {
-      this.cache.wasm.entryStore(entryAt, this.cache.zeroFrame | PTE_PRESENT | PTE_ZERO);
-    }
+    const { wasm, zeroFrame } = this.cache;
+    const entry = wasm.entryLoad(entryAt) >>> 0;
+    if (this.#isReserved(entry)) this.#showReserved(entryAt, entry, true);
+    else if (holes && (entry & PTE_PRESENT) === 0) wasm.entryStore(entryAt, zeroFrame | PTE_PRESENT | PTE_ZERO);
     return true;
   }
 
-  /** A page allocated beyond the end of the file: it has a zeroed frame that nobody may see yet. */
+  /** A reserved frame holds whatever its last page held until somebody is to see it. */
+  #showReserved(entryAt: number, entry: number, zeroed: boolean): number {
+    const frame = (entry & PTE_FRAME_MASK) >>> 0;
+    if (zeroed) this.cache.wasm.fill(frame, PAGE_SIZE);
+    // ORDER: the frame's bytes are complete before the entry shows it.
+    this.cache.wasm.entrySet(entryAt, PTE_PRESENT);
+    return frame;
+  }
+
+  #ahead(leaf: Leaf, page: number, count: number): number {
+    const previous = this.chunks.get(leaf.chunk - 1)?.readahead;
+    return leaf.readahead.plan(page, count, this.cache.readaheadLimit, previous);
+  }
+
+  /** A page allocated beyond the end of the file: it has a frame that nobody may see yet. */
   #isReserved(entry: number): boolean {
     return (entry & (PTE_PRESENT | PTE_ZERO)) === 0 && (entry & PTE_FRAME_MASK) !== 0;
   }
@@ -382,11 +387,6 @@ export class FilePages {
     return (this.cache.wasm.entryLoad(leaf.at + page * PTE_SIZE) & PTE_FRAME_MASK) >>> 0;
   }
 
-  #markDirty(leaf: Leaf, page: number, count: number): void {
-    leaf.mayBeDirty = true;
-    for (let i = 0; i < count; i++) this.cache.wasm.entrySet(leaf.at + (page + i) * PTE_SIZE, PTE_DIRTY);
-  }
-
   /** The page is hidden and a grace period has passed: its frame goes back. */
   #release(leaf: Leaf, page: number, entry: number): void {
     if ((entry & PTE_ZERO) !== 0) {
@@ -395,6 +395,6 @@ export class FilePages {
     }
     this.dropEntry(leaf, page);
     if (this.#quota !== undefined) this.#quota.usedPages--;
-    this.cache.giveFrameWhenUnpinned((entry & PTE_FRAME_MASK) >>> 0, leaf);
+    this.cache.giveFrameWhenUnpinned((entry & PTE_FRAME_MASK) >>> 0, leaf, page);
   }
 }

@@ -1,7 +1,12 @@
 /** One 2 MiB chunk of a file that has pages or mappings: the host's record of a leaf table. */
 
+import { PAGES_PER_RANGE, RANGE_SIZE } from '../../assembly/layout.ts';
 import type { CpuSlot } from './cpu-slot.ts';
 import type { FilePages } from './file-pages.ts';
+import { Readahead } from './readahead.ts';
+
+/** A chunk that the file fills to a sixteenth gets room for the whole. */
+const LARGE_PART = 16;
 
 /** A guest's range that maps a chunk. */
 export interface LeafMapping {
@@ -22,6 +27,9 @@ export class Leaf {
   resident = 0;
   /** Live mappings, from any guest. */
   readonly mappings: LeafMapping[] = [];
+  readonly readahead = new Readahead();
+  /** Where its frames lie if they can have their way, 0 = nowhere. */
+  home = 0;
   /** A guest may have stored into it since the last write-back. */
   mayBeDirty = false;
   /** Fills and write-backs going on: the table must not be given back under them. */
@@ -33,13 +41,19 @@ export class Leaf {
     this.chunk = chunk;
   }
 
-  get isPinned(): boolean {
-    for (const mapping of this.mappings) if (mapping.slot.isPinned(mapping.range)) return true;
+  /** Whether most of its pages will come, as far as one can tell. */
+  get isLarge(): boolean {
+    if (this.chunk > 0 || this.resident >= PAGES_PER_RANGE / LARGE_PART) return true;
+    return this.pages.size - this.chunk * RANGE_SIZE >= RANGE_SIZE / LARGE_PART;
+  }
+
+  isPinned(page: number): boolean {
+    for (const mapping of this.mappings) if (mapping.slot.isPinned(mapping.range, page)) return true;
     return false;
   }
 
-  get isPinnedWritable(): boolean {
-    for (const mapping of this.mappings) if (mapping.slot.isPinnedWritable(mapping.range)) return true;
+  isPinnedWritable(page: number): boolean {
+    for (const mapping of this.mappings) if (mapping.slot.isPinnedWritable(mapping.range, page)) return true;
     return false;
   }
 

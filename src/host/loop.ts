@@ -79,6 +79,11 @@ export class HostLoop {
     return worked;
   }
 
+  /** Time has passed, for a host that is stepped by others: writes back when it is due. */
+  tick(): void {
+    this.#writeBackWhenDue();
+  }
+
   #sleep(seen: number): void {
     let more = false;
     for (const port of this.#ports) if (port.enableKicks()) more = true;

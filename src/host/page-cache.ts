@@ -12,6 +12,7 @@ import {
   PAGE_SHIFT,
   PAGE_SIZE,
   POOL_FRAME_COUNT,
+  POOL_FRAMES_AT,
   POOL_FREE_FRAMES,
   POOL_LEAVES,
   POOL_ZERO_FRAME,
@@ -19,6 +20,7 @@ import {
   PTE_FRAME_MASK,
   PTE_PRESENT,
   PTE_SIZE,
+  PTE_ZERO,
 } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
 import type { HostExports } from '../dax/exports.ts';
@@ -28,8 +30,13 @@ import type { FilePages, PageBacking, Quota } from './file-pages.ts';
 import type { GracePeriod } from './grace.ts';
 import { Leaf, type LeafMapping } from './leaf.ts';
 
-/** Victims per grace period; a small pool gives up a sixteenth at a time, or hot pages would go with the cold. */
+/** Victims per grace period at least; but no more than a sixteenth of the pool, or hot pages would go with the cold. */
 const EVICTION_BATCH = 64;
+const EVICTION_SHIFT = 4;
+/** No readahead of more than an eighth of the pool. */
+const READAHEAD_SHIFT = 3;
+/** No more than a third of the pool dirty: what is evicted should be clean. */
+const DIRTY_PART = 3;
 
 export interface PageCacheOptions {
   readonly wasm: HostExports;
@@ -42,6 +49,7 @@ export interface PageCacheOptions {
 /** A frame whose page is gone from its file while a view still pins it. */
 interface LimboFrame {
   readonly frame: number;
+  readonly page: number;
   readonly mappings: readonly LeafMapping[];
 }
 
@@ -52,15 +60,17 @@ export class PageCache {
   readonly grace: GracePeriod;
   readonly zeroFrame: number;
   /** Counters for tables and tests. */
-  readonly counts = { filledPages: 0, evictedPages: 0, writtenBackPages: 0, faults: 0 };
+  readonly counts = { filledPages: 0, evictedPages: 0, writtenBackPages: 0, dirtyLimits: 0, faults: 0 };
   readonly #view: DataView;
   readonly #pool: number;
   readonly #leaves = new Map<number, Leaf>();
   readonly #limbo: LimboFrame[] = [];
-  /** Leaves with clean pages that a view kept when they should have gone. */
-  readonly #stale = new Set<Leaf>();
+  /** Clean pages that a view kept when they should have gone. */
+  readonly #stale = new Map<Leaf, Set<number>>();
   /** A range entry was cleared or replaced and no grace period has passed since. */
   #graceOwed = false;
+  /** Pages filled when dirty ones were last counted. */
+  #lookedAt = 0;
 
   constructor(options: PageCacheOptions) {
     this.bytes = new Uint8Array(options.buffer);
@@ -92,12 +102,51 @@ export class PageCache {
     return this.#view.getUint32(this.#pool + POOL_LEAVES, true);
   }
 
-  /** Takes a frame for the page whose entry is at `entryAt`; evicts if it must. Returns 0 when nothing can be had. */
-  takeFrame(wish: number, entryAt: number, keep: boolean): number {
+  /** The most that is worth reading ahead, in pages. */
+  get readaheadLimit(): number {
+    return this.frameCount >> READAHEAD_SHIFT;
+  }
+
+  /**
+   * Takes a frame for the page whose entry is at `entryAt`; evicts if it must, and then for `demand` frames if it can.
+   * Returns 0 when nothing can be had.
+   */
+  takeFrame(wish: number, entryAt: number, keep: boolean, demand = 1): number {
     const owner = keep ? entryAt | FRAME_KEEP : entryAt;
     let frame = this.wasm.frameTake(this.#pool, wish, owner) >>> 0;
-    while (frame === 0 && this.#makeRoom()) frame = this.wasm.frameTake(this.#pool, wish, owner) >>> 0;
+    while (frame === 0 && this.#makeRoom(demand)) frame = this.wasm.frameTake(this.#pool, wish, owner) >>> 0;
     return frame;
+  }
+
+  /** Where the frame of a page should be: behind the one before, or in room for its whole chunk; 0 = anywhere. */
+  wishFor(leaf: Leaf, page: number): number {
+    const before = page === 0 ? 0 : this.wasm.entryLoad(leaf.at + (page - 1) * PTE_SIZE);
+    const frame = (before & PTE_ZERO) !== 0 ? 0 : (before & PTE_FRAME_MASK) >>> 0;
+    if (frame !== 0 && this.#isFree(frame + PAGE_SIZE)) return frame + PAGE_SIZE;
+    if (leaf.home === 0 && leaf.isLarge) leaf.home = this.wasm.frameHome(this.#pool) >>> 0;
+    return leaf.home === 0 ? 0 : leaf.home + page * PAGE_SIZE;
+  }
+
+  #isFree(frame: number): boolean {
+    const end = this.#view.getUint32(this.#pool + POOL_FRAMES_AT, true) + this.frameCount * PAGE_SIZE;
+    return frame < end && this.wasm.frameOwner(this.#pool, frame) === 0;
+  }
+
+  /** Evicts until so many frames are free; tells whether they are. */
+  makeFree(count: number): boolean {
+    if (count >= this.frameCount) return false;
+    while (this.freeFrames < count) if (!this.#makeRoom(count - this.freeFrames)) return false;
+    return true;
+  }
+
+  /** Takes frames for the pages [from, end) of a memory file that have none, hidden; how many. There must be enough. */
+  reserveFrames(leaf: Leaf, from: number, end: number): number {
+    return this.wasm.leafReserve(this.#pool, leaf.at, from, end, this.wishFor(leaf, from));
+  }
+
+  /** Whether a guest may be looking at the leaf's pages. */
+  isReachable(leaf: Leaf): boolean {
+    return leaf.mappings.length > 0 || this.#graceOwed;
   }
 
   giveFrame(frame: number): void {
@@ -105,19 +154,19 @@ export class PageCache {
   }
 
   /** Gives a frame back that a view may still show: at once, or when the last pin of these mappings is gone. */
-  giveFrameWhenUnpinned(frame: number, leaf: Leaf): void {
-    if (!leaf.isPinned) {
+  giveFrameWhenUnpinned(frame: number, leaf: Leaf, page: number): void {
+    if (!leaf.isPinned(page)) {
       this.giveFrame(frame);
       return;
     }
     // The leaf may go before the pin does, and its table's memory become something else.
     this.wasm.frameDisown(this.#pool, frame);
-    this.#limbo.push({ frame, mappings: leaf.mappings.slice() });
+    this.#limbo.push({ frame, page, mappings: leaf.mappings.slice() });
   }
 
   takeLeaf(pages: FilePages, chunk: number): Leaf | undefined {
     let at = this.wasm.leafTake(this.#pool) >>> 0;
-    while (at === 0 && this.#makeRoom()) at = this.wasm.leafTake(this.#pool) >>> 0;
+    while (at === 0 && this.#makeRoom(1)) at = this.wasm.leafTake(this.#pool) >>> 0;
     if (at === 0) return undefined;
     const leaf = new Leaf(at, pages, chunk);
     this.#leaves.set(at, leaf);
@@ -151,48 +200,102 @@ export class PageCache {
 
   /** Waits before pages of `leaf` are taken or written back; nothing to wait for when no guest can reach them. */
   waitForLeaf(leaf: Leaf): void {
-    if (leaf.mappings.length > 0 || this.#graceOwed) this.waitForGrace();
+    if (this.isReachable(leaf)) this.waitForGrace();
   }
 
-  /** The leaf's pages are to be invalidated as soon as no view pins them. */
-  invalidateWhenUnpinned(leaf: Leaf): void {
-    this.#stale.add(leaf);
+  /** The page is to be invalidated as soon as no view pins it. */
+  invalidateWhenUnpinned(leaf: Leaf, page: number): void {
+    const pages = this.#stale.get(leaf);
+    if (pages === undefined) this.#stale.set(leaf, new Set([page]));
+    else pages.add(page);
   }
 
   /** Does for pages whose pins have gone what could not be done before. Cheap when there are none. */
   sweepLimbo(): void {
-    for (const leaf of this.#stale) {
-      if (leaf.isPinned) continue;
+    for (const [leaf, pages] of [...this.#stale]) {
+      if ([...pages].every((page) => leaf.isPinned(page))) continue;
       this.#stale.delete(leaf);
       leaf.pages.invalidateLeaf(leaf);
     }
     for (let i = this.#limbo.length - 1; i >= 0; i--) {
-      const { frame, mappings } = this.#limbo[i] as LimboFrame;
-      if (mappings.some((mapping) => mapping.slot.isPinned(mapping.range))) continue;
+      const { frame, page, mappings } = this.#limbo[i] as LimboFrame;
+      if (mappings.some((mapping) => mapping.slot.isPinned(mapping.range, page))) continue;
       this.giveFrame(frame);
       this.#limbo.splice(i, 1);
     }
   }
 
-  /** Evicts one batch. Returns false when nothing could be taken. */
-  #makeRoom(): boolean {
+  /**
+   * Writes back the chunks that were first mapped, until few pages are dirty, if more than a third of the pool is. The
+   * host sees no store, but a page must have been filled before it becomes dirty: dirty ones are counted each time a
+   * twelfth of the pool was filled. (A guest that only stores into what is resident needs no room: the timer's affair.)
+   */
+  limitDirty(): void {
+    const limit = Math.floor(this.frameCount / DIRTY_PART);
+    if (this.counts.filledPages - this.#lookedAt < limit >> 2) return;
+    this.#lookedAt = this.counts.filledPages;
+    let dirty = this.countDirty();
+    if (dirty <= limit) return;
+    this.counts.dirtyLimits++;
+    for (const leaf of [...this.#leaves.values()]) {
+      if (dirty <= limit >> 1) return;
+      const before = this.#dirtyPages(leaf);
+      if (before === 0) continue;
+      leaf.pages.flushLeaf(leaf);
+      dirty -= before - this.#dirtyPages(leaf);
+      // Behind the others, or one that is always dirty would be written each time.
+      this.#leaves.delete(leaf.at);
+      this.#leaves.set(leaf.at, leaf);
+    }
+  }
+
+  /** Pages of backed files that guests have stored into and the backing does not have. */
+  countDirty(): number {
+    let dirty = 0;
+    for (const leaf of this.#leaves.values()) dirty += this.#dirtyPages(leaf);
+    return dirty;
+  }
+
+  /** How well pages lie side by side: pages with frames of their own, and the runs of neighbouring frames they form. */
+  contiguity(): { readonly residentPages: number; readonly residentRuns: number } {
+    let [residentPages, residentRuns] = [0, 0];
+    for (const leaf of this.#leaves.values()) {
+      residentPages += leaf.resident;
+      residentRuns += this.wasm.leafRuns(leaf.at);
+    }
+    return { residentPages, residentRuns };
+  }
+
+  #dirtyPages(leaf: Leaf): number {
+    return leaf.mayBeDirty && leaf.pages.isBacked ? this.wasm.leafCount(leaf.at, PTE_DIRTY) : 0;
+  }
+
+  /** Evicts one batch, for `demand` frames if the pool is large. Returns false when nothing could be taken. */
+  #makeRoom(demand: number): boolean {
+    const free = this.freeFrames;
     this.sweepLimbo();
-    if (this.freeFrames > 0) return true;
-    const victims = this.#pickVictims();
+    if (this.freeFrames > free) return true;
+    const victims = this.#hideVictims(Math.max(EVICTION_BATCH, demand));
     if (victims.length === 0) return false;
-    for (const entryAt of victims) this.wasm.entryClear(entryAt, PTE_PRESENT);
     this.waitForGrace();
+    // In the order of the file, so that neighbours are written together.
+    victims.sort((a, b) => a - b);
     let taken = 0;
-    for (const entryAt of victims) if (this.#evict(entryAt)) taken++;
+    for (let i = 0; i < victims.length; ) {
+      const count = this.#dirtyRun(victims, i);
+      taken += this.#evict(victims[i] as number, count);
+      i += count;
+    }
     this.counts.evictedPages += taken;
     return taken > 0;
   }
 
-  #pickVictims(): number[] {
+  /** Hides pages that nobody touched lately. A hidden one is not found again. */
+  #hideVictims(wanted: number): number[] {
     const victims: number[] = [];
     // Two rounds: the first may only clear ACCESSED bits.
     let budget = this.frameCount * 2;
-    const batch = Math.max(1, Math.min(EVICTION_BATCH, this.frameCount >> 4));
+    const batch = Math.max(1, Math.min(wanted, this.frameCount >> EVICTION_SHIFT));
     while (victims.length < batch && budget > 0) {
       const step = Math.min(budget, 4096);
       const entryAt = this.wasm.clockNext(this.#pool, step) >>> 0;
@@ -202,27 +305,48 @@ export class PageCache {
       }
       budget -= 1;
       const leaf = this.#leafOf(entryAt);
-      if (leaf.isPinned || victims.includes(entryAt)) continue;
+      if (leaf.isPinned((entryAt - leaf.at) / PTE_SIZE)) continue;
+      this.wasm.entryClear(entryAt, PTE_PRESENT);
       victims.push(entryAt);
     }
     return victims;
   }
 
-  /** The page is hidden and a grace period has passed: takes its frame, or shows it again. */
-  #evict(entryAt: number): boolean {
-    const leaf = this.#leafOf(entryAt);
-    const entry = this.wasm.entryLoad(entryAt) >>> 0;
-    const page = (entryAt - leaf.at) / PTE_SIZE;
-    // A pin that came after the pick: the guest either saw the page before it was hidden, or it is faulting now.
-    const kept = leaf.isPinned || ((entry & PTE_DIRTY) !== 0 && leaf.pages.writeFrames(leaf, page, 1) !== OK);
-    if (kept) {
-      this.wasm.entrySet(entryAt, PTE_PRESENT);
-      return false;
+  /** How many victims from `first` on are neighbours in their file and dirty; at least 1. */
+  #dirtyRun(victims: readonly number[], first: number): number {
+    const from = victims[first] as number;
+    let count = 0;
+    while (victims[first + count] === from + count * PTE_SIZE && from + count * PTE_SIZE < leafEnd(from)) {
+      if ((this.wasm.entryLoad(from + count * PTE_SIZE) & PTE_DIRTY) === 0) break;
+      count++;
     }
-    leaf.pages.dropEntry(leaf, page);
-    this.giveFrame(entry & PTE_FRAME_MASK);
+    return Math.max(1, count);
+  }
+
+  /**
+   * The pages are hidden and a grace period has passed: takes their frames, or shows them again. Returns how many it
+   * took.
+   */
+  #evict(entryAt: number, count: number): number {
+    const leaf = this.#leafOf(entryAt);
+    const first = (entryAt - leaf.at) / PTE_SIZE;
+    const isDirty = (this.wasm.entryLoad(entryAt) & PTE_DIRTY) !== 0;
+    const isWritten = !isDirty || leaf.pages.writeBack?.write(leaf, first, count) === OK;
+    let taken = 0;
+    for (let page = first; page < first + count; page++) {
+      const at = leaf.at + page * PTE_SIZE;
+      // A pin that came after the pick: the guest either saw the page before it was hidden, or it is faulting now.
+      if (!isWritten || leaf.isPinned(page)) {
+        this.wasm.entrySet(at, PTE_PRESENT);
+        continue;
+      }
+      const frame = this.wasm.entryLoad(at) & PTE_FRAME_MASK;
+      leaf.pages.dropEntry(leaf, page);
+      this.giveFrame(frame);
+      taken++;
+    }
     leaf.pages.trim(leaf);
-    return true;
+    return taken;
   }
 
   #leafOf(entryAt: number): Leaf {
@@ -254,4 +378,9 @@ export class PageCache {
     assert(leafFrames >= 0 && leafFrames <= this.leafCount, 'frames leaked');
     return held;
   }
+}
+
+/** Where the leaf table that has this entry ends. */
+function leafEnd(entryAt: number): number {
+  return entryAt - (entryAt % LEAF_SIZE) + LEAF_SIZE;
 }

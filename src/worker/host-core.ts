@@ -67,12 +67,19 @@ export interface HostReport {
   readonly filledPages: number;
   readonly evictedPages: number;
   readonly writtenBackPages: number;
+  /** How often too many pages were dirty, and some were written back for that. */
+  readonly dirtyLimits: number;
   readonly faults: number;
   /** Where the host chose the places of mappings: what was asked for, granted, asked back. */
   readonly maps: Readonly<MapCounts>;
   /** Inodes, frames and leaves in use when the host stopped, after all guests had gone. */
   readonly inodes: number;
   readonly usedFrames: number;
+  /** Pages in frames then, and in how many runs of neighbouring frames they lay: few is good for views. */
+  readonly residentPages: number;
+  readonly residentRuns: number;
+  /** Pages that guests still pinned, by views they did not release, when they ended. */
+  readonly leakedPins: number;
 }
 
 export class HostCore {
@@ -92,7 +99,7 @@ export class HostCore {
     this.slots = map.slots.map((slot, index) => {
       return new CpuSlot(buffer, { ...slot, rangeCount: map.rangeCount }, options.bells?.guest(index));
     });
-    const grace = new GracePeriod(this.slots, options.pause, options.isStopping);
+    const grace = new GracePeriod(this.slots, options);
     this.pageCache = new PageCache({ wasm, buffer, poolAt: map.poolAt, grace });
     this.#relay = options.relay;
     this.#server = this.#makeServer();
@@ -144,6 +151,8 @@ export class HostCore {
       maps: { ...(this.#server?.mapCounts ?? new MapCounts()) },
       inodes: this.#server?.store.count ?? 0,
       usedFrames: this.pageCache.frameCount - this.pageCache.freeFrames,
+      ...this.pageCache.contiguity(),
+      leakedPins: this.devices.reduce((sum, device) => sum + device.leakedPins, 0),
     };
   }
 

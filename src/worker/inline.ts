@@ -76,6 +76,8 @@ export class InlineHost {
 
   /** Serves what is there; tells whether there was anything. */
   step(): boolean {
+    // Nobody else tells this host that time passes.
+    this.core.loop.tick();
     return this.core.loop.step();
   }
 

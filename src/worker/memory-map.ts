@@ -5,7 +5,7 @@
  *   header │ guest slots │ mailboxes │ scratch │ pool struct │ frame table │ bitmap │ frames …
  *   one slot: cpu struct │ registers │ window table │ pins │ request area │ notifications │ rings │ data buffer
  */
-import { CPU_SIZE, PAGE_SIZE, POOL_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
+import { CPU_SIZE, PAGE_SIZE, PMD_SIZE, POOL_SIZE, RANGE_PINS_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { REQUEST_AREA_SIZE } from '../guest/virtio-channel.ts';
 import { NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
 import { MAILBOX_SIZE } from '../transport/kernel/mailbox.ts';
@@ -106,8 +106,8 @@ function planSlot(start: number, options: MemoryOptions, rangeCount: number): { 
   const cpuAt = align(start, 64);
   const registersAt = cpuAt + CPU_SIZE;
   const tableAt = registersAt + REGISTERS_SIZE;
-  const pinsAt = tableAt + rangeCount * 4;
-  const requestAt = align(pinsAt + rangeCount * 4, 64);
+  const pinsAt = tableAt + rangeCount * PMD_SIZE;
+  const requestAt = align(pinsAt + rangeCount * RANGE_PINS_SIZE, 64);
   const notifyAt = align(requestAt + REQUEST_AREA_SIZE, 64);
   const ringsAt = notifyAt + options.queueSize * NOTIFY_BUF_SIZE;
   const dataAt = align(ringsAt + ringsSize, PAGE_SIZE);

@@ -1,6 +1,6 @@
 /** A page cache over unshared memory, for tests that run host and guest in one thread. */
 import { readFileSync } from 'node:fs';
-import { CPU_LIVE, CPU_SIZE, CPU_STATE, PAGE_SIZE, POOL_SIZE } from '../../assembly/layout.ts';
+import { CPU_LIVE, CPU_SIZE, CPU_STATE, PAGE_SIZE, POOL_SIZE, RANGE_PINS_SIZE } from '../../assembly/layout.ts';
 import { InlineDoorbell } from '../../src/base/doorbell.ts';
 import type { DaxExports } from '../../src/dax/exports.ts';
 import { instantiate } from '../../src/dax/instantiate.ts';
@@ -29,7 +29,7 @@ export function createTestPages(
   compiled ??= new WebAssembly.Module(readFileSync(wasmUrl));
   const room = 65536;
   const slotsAt = room + roomSize;
-  const slotSize = CPU_SIZE + align(ranges * 8, 64);
+  const slotSize = CPU_SIZE + align(ranges * (4 + RANGE_PINS_SIZE), 64);
   const poolAt = align(slotsAt + guests * slotSize, 64);
   const tableAt = poolAt + POOL_SIZE;
   const bitmapAt = tableAt + frames * 4;

@@ -19,7 +19,7 @@ function regions(map: MemoryMap): Region[] {
     add(`cpu ${i}`, slot.cpuAt, CPU_SIZE, 64);
     add(`registers ${i}`, slot.registersAt, REGISTERS_SIZE, 4);
     add(`table ${i}`, slot.tableAt, map.rangeCount * 4, 4);
-    add(`pins ${i}`, slot.pinsAt, map.rangeCount * 4, 4);
+    add(`pins ${i}`, slot.pinsAt, map.rangeCount * 2048, 4);
     add(`requests ${i}`, slot.requestAt, REQUEST_AREA_SIZE, 64);
     add(`rings ${i}`, slot.ringsAt, slot.ringsSize, 16);
     add(`data ${i}`, slot.dataAt, map.dataSize, PAGE_SIZE);

@@ -20,11 +20,17 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true }));
 
-/** Runs the code in all guests at once, on a host that keeps 96 frames and writes back all the time. */
-async function run(code: string): Promise<{ counts: number[][]; bytes: Buffer; report: HostReport | undefined }> {
+interface Outcome {
+  readonly counts: number[][];
+  readonly bytes: Buffer;
+  readonly report: HostReport | undefined;
+}
+
+/** Runs the code in all guests at once, on a host that keeps few frames and writes back all the time. */
+async function run(code: string, frames = 96): Promise<Outcome> {
   const host = await createHost({
     fs: `dir:${directory}`,
-    cacheSize: 96 * 4096,
+    cacheSize: frames * 4096,
     windowSize: 4 << 20,
     guests: GUESTS,
     writeBackMs: 5,
@@ -94,6 +100,56 @@ test('whole pages: a store in flight never lands in a frame that was given to an
         const got = bytes.readUInt32LE(page * 4096 + i);
         if (got !== page * 65536 + count) expect({ page, i, got }).toEqual({ page, i, got: page * 65536 + count });
       }
+    }
+  }
+});
+
+test('pages with checksums, stored through views, copies and words, are whole in a pool of 64 frames', async () => {
+  // The first word of a page is a checksum of the other 1023; each guest owns every third page.
+  const { counts, bytes } = await run(
+    `
+    const sum = (words) => {
+      let hash = 17;
+      for (let i = 1; i < 1024; i++) hash = (Math.imul(hash, 31) + words[i]) >>> 0;
+      return hash;
+    };
+    const words = new Uint32Array(1024);
+    const bytes = new Uint8Array(words.buffer);
+    const seed = (page) => mine[page] * 1000003 + page;
+    const compose = (page) => {
+      for (let i = 1; i < 1024; i++) words[i] = Math.imul(seed(page) + i, 0x9e3779b1);
+      words[0] = sum(words);
+    };
+    for (let step = 0; step < 3000; step++) {
+      const page = next(Math.floor(pages / 3)) * 3 + self;
+      const at = page * 4096;
+      map.read(at, bytes);
+      if (mine[page] > 0) {
+        check(page, words[0], sum(words));
+        check(page, words[1], Math.imul(seed(page) + 1, 0x9e3779b1) >>> 0);
+      }
+      mine[page]++;
+      compose(page);
+      const how = next(3);
+      if (how === 0) map.write(at, bytes);
+      else if (how === 1) {
+        const view = map.view(at, 4096);
+        view.runs[0].set(bytes);
+        view.release();
+      } else for (let i = 0; i < 1024; i++) map.storeU32(at + 4 * i, words[i]);
+      if (step % 500 === 0) map.sync();
+    }
+    return Array.from(mine);`,
+    64,
+  );
+  for (const [self, mine] of counts.entries()) {
+    for (const [page, count] of mine.entries()) {
+      if (page % GUESTS !== self || count === 0) continue;
+      let hash = 17;
+      for (let i = 1; i < 1024; i++) hash = (Math.imul(hash, 31) + bytes.readUInt32LE(page * 4096 + i * 4)) >>> 0;
+      expect({ page, hash: bytes.readUInt32LE(page * 4096) }).toEqual({ page, hash });
+      const first = Math.imul(count * 1000003 + page + 1, 0x9e3779b1) >>> 0;
+      expect({ page, first: bytes.readUInt32LE(page * 4096 + 4) }).toEqual({ page, first });
     }
   }
 });
