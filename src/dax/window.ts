@@ -219,7 +219,7 @@ export class DaxWindow {
     const pmdAt = this.#entry(range, offset, size);
     const pinAt = this.#options.pinsAt + range * PIN_SIZE;
     const before = out.length;
-    this.#wasm.pinAdd(pinAt, writable ? 1 : 0);
+    if (this.#wasm.pinAdd(this.#cpu, pinAt, writable ? 1 : 0) === 0) return -ENOTCONN;
     let done = 0;
     while (done < size) {
       const address = this.#wasm.pinBegin(this.#cpu, pmdAt, offset + done, size - done, writable ? 1 : 0) >>> 0;
@@ -227,7 +227,7 @@ export class DaxWindow {
         const failed = this.#miss(range, size - done, offset + done, writable, FAULT_FOR_VIEW);
         if (failed === 0) continue;
         out.length = before;
-        this.#wasm.pinRemove(pinAt, writable ? 1 : 0);
+        this.#wasm.pinRemove(this.#cpu, pinAt, writable ? 1 : 0);
         return failed;
       }
       const n = this.#wasm.lastRunSize();
@@ -240,7 +240,7 @@ export class DaxWindow {
 
   /** Takes back one pin of the range. Views given out for it must not be used any more. */
   unpin(range: number, _offset: number, _size: number, writable: boolean): void {
-    this.#wasm.pinRemove(this.#options.pinsAt + range * PIN_SIZE, writable ? 1 : 0);
+    this.#wasm.pinRemove(this.#cpu, this.#options.pinsAt + range * PIN_SIZE, writable ? 1 : 0);
   }
 
   #entry(range: number, offset: number, size: number): number {

@@ -1,4 +1,4 @@
-/** The operations on mappings that the random tester picks from: loads, stores, atomics, views held across the others. */
+/** The operations on mappings that the random tester picks from: loads, stores, atomics, views held meanwhile. */
 import {
   codeOf,
   forRuns,
