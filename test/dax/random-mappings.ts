@@ -82,6 +82,7 @@ const writeMapped: Step = (p) => {
   const data = p.data(Math.min(p.length(), mapping.length));
   const offset = place(p, handle, data.length);
   const pos = handle.start + offset;
+  p.note(`  ${p.nameOf(model)}: ${data.length} bytes at ${pos} of ${model.size}`);
   try {
     const code = codeOf(() => p.attempt(() => mapping.write(offset, data)));
     same(code, isBeyond(handle, pos, data.length) ? 'SIGBUS' : undefined, `write mapped at ${pos} of ${model.size}`);

@@ -208,7 +208,8 @@ export class Player {
       }
       const old = model.read(pos, end - pos);
       for (let i = 0; i < now.length; i++) {
-        if (now[i] !== old[i] && now[i] !== data[i]) throw new Error(`byte ${pos + i} is neither the old nor the new`);
+        if (now[i] !== old[i] && now[i] !== data[i])
+          throw new Error(`byte ${pos + i} is neither the old nor the new: ${now[i]} not ${old[i]} or ${data[i]}`);
       }
       model.write(pos, now);
     });
@@ -217,7 +218,8 @@ export class Player {
   /** Reads back. There may be no room for that either: then nobody knows, and the file is let go. */
   #look(handle: Handle, pos: number, count: number): Uint8Array | undefined {
     const out = new Uint8Array(count);
-    const reader = this.handles.find((other) => other.model === handle.model && other.file.isOpen);
+    const isOpen = (other: Handle) => other.model === handle.model && other.file.isOpen;
+    const reader = isOpen(handle) ? handle : this.handles.find(isOpen);
     try {
       if (reader === undefined) this.attempt(() => handle.mapping?.read(pos - handle.start, out));
       else {
