@@ -28,7 +28,7 @@ async function boot(): Promise<Broken> {
   };
 }
 
-test('a store that could not be written back is reported by the next fsync, once, and written when it can be', async () => {
+test('a store that could not be written back is reported by the next fsync, once, and written later', async () => {
   const { world, disk, logged, guest, onDisk } = await boot();
   const g = guest();
   g.writeFile('/f', new Uint8Array(PAGE));
@@ -52,7 +52,7 @@ test('a store that could not be written back is reported by the next fsync, once
   expect(onDisk('f')[0]).toBe(8);
 });
 
-test('a page that cannot be read is EIO for whoever wants it, not a bus error, not zeros; then it is there', async () => {
+test('a page that cannot be read is EIO for whoever wants it, not a bus error, not zeros', async () => {
   const { disk, guest } = await boot();
   const g = guest();
   g.writeFile('/f', new Uint8Array(3 * PAGE).fill(9));
@@ -78,7 +78,7 @@ test('a page that cannot be read is EIO for whoever wants it, not a bus error, n
   g.mount.checkInvariants();
 });
 
-test('with a pool full of pages that cannot be written back, others are told so, and every store stays', async () => {
+test('with a pool full of pages that cannot be written back, others hear it, and every store stays', async () => {
   const { world, disk, guest, onDisk } = await boot();
   const g = guest();
   g.writeFile('/full', new Uint8Array(FRAMES * PAGE));
@@ -103,7 +103,7 @@ test('with a pool full of pages that cannot be written back, others are told so,
   for (let i = 0; i < FRAMES; i++) expect(onDisk('full')[i * PAGE]).toBe(100 + i);
 });
 
-test('a file closed and forgotten while its pages cannot be written keeps them for the next who opens it', async () => {
+test('a file closed and forgotten while its pages cannot be written keeps them for the next', async () => {
   const { world, disk, guest, onDisk } = await boot();
   const first = guest();
   first.writeFile('/f', new Uint8Array(PAGE));

@@ -147,7 +147,11 @@ const allocate: Step = (p) => {
   if (handle === undefined) return;
   const { file, model } = handle;
   const mode = p.rng.pick([0, KEEP_SIZE, PUNCH_HOLE, PUNCH_HOLE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE]);
-  const pos = p.pos(model);
+  // Often where a view is in the way.
+  const view = p.rng.chance(0.4)
+    ? p.handles.find((other) => other.model === model && other.views.length > 0)
+    : undefined;
+  const pos = Math.max(0, (view?.views[0]?.pos ?? p.pos(model)) - (view === undefined ? 0 : PAGE));
   const length = p.rng.chance(0.2) ? 1 + p.rng.below(3 << 20) : p.length();
   p.note(`  ${p.nameOf(model)}: mode ${mode} at ${pos}, ${length} bytes`);
   const code = codeOf(() => file.allocate(pos, length, mode));

@@ -101,7 +101,7 @@ test('3. an upgrade replaces the mapping in one store: there is no moment withou
   expect(raw.setup(a, 0, false, { len: 4096 }).errno).toBe(EINVAL);
 });
 
-test('4. entries at byte 44; a removal may fail or never come: replacing, DESTROY, INIT and death clear the rest', async () => {
+test('4. entries at byte 44; a removal may fail or never come: DESTROY, INIT and death clear the rest', async () => {
   const { raw, a, b } = await bootRaw();
   const empty = [0, 0];
   raw.setup(a, 0, true);
@@ -125,7 +125,7 @@ test('4. entries at byte 44; a removal may fail or never come: replacing, DESTRO
   expect(raw.table).toEqual(empty);
 });
 
-test('5. extending writes never use the window; stores reach the disk with FSYNC; O_DIRECT changes nothing', async () => {
+test('5. extending writes never use the window; stores reach the disk with FSYNC; no O_DIRECT', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'virtiofs-ten-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
   const host = await boot({ fs: `dir:${directory}` });
@@ -148,7 +148,7 @@ test('5. extending writes never use the window; stores reach the disk with FSYNC
 
 // Linux: a fault holds a lock, so it may not reclaim and waits, unkillably; a read takes ranges from its own file only.
 // Here a guest is one thread that holds no lock: both take any idle range, and when all are pinned they say so.
-test('6. a fault with no free range takes one from any file, and with all pinned is told, not put to sleep', async () => {
+test('6. a fault with no free range takes one from any file; with all pinned it is told so at once', async () => {
   const host = await boot();
   const guest = host.mount();
   for (const name of ['/a', '/b', '/c']) guest.writeFile(name, name.repeat(100));
@@ -203,7 +203,7 @@ test('8. used.len is out.len, of errors too, and nothing for FORGET', async () =
   expect(raw.send('FORGET', a, bytes(fuse.ForgetIn, { nlookup: 1 }), 0).used).toBe(0);
 });
 
-test('9. negotiation: map_alignment is a logarithm; a window below 2 MiB is refused; requests begin at queue 1', async () => {
+test('9. negotiation: map_alignment is a logarithm, a window below 2 MiB is refused, queue 1 is first', async () => {
   const { raw, init, host } = await bootRaw();
   expect(fuse.InitOut.map_alignment.get(init.body, 0)).toBe(21);
   expect(fuse.InitOut.flags.get(init.body, 0) & (1 << 30)).not.toBe(0);

@@ -1,8 +1,8 @@
 /**
- * Guests whose workers are terminated at moments that nobody chose: in accesses, faults, requests, waits for locks, while
- * they attach. The others go on, and nothing of the dead is left.
+ * Guests whose workers are terminated at moments that nobody chose: in accesses, faults, requests, waits for locks,
+ * while they attach. The others go on, and nothing of the dead is left.
  *
- * KILLS=1000 npx vitest run test/workers/kills.test.ts for long; SEED=… changes what dies when, roughly: threads decide.
+ * KILLS=1000 npx vitest run test/workers/kills.test.ts for long; SEED=… changes what dies when, roughly.
  */
 import { afterEach, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
@@ -52,8 +52,8 @@ const VICTIMS_CODE: Readonly<Record<string, string>> = {
   'a wait for a lock': `${HOLDS} file.lock({ type: 'exclusive', start: 0, length: 1, wait: true }); }`,
   'a wait for a flock': `${HOLDS} file.flock('exclusive', { wait: true }); file.flock('unlock'); }`,
   'sizes and extents': `${HOLDS}
-    gone.write(page, 0, 70000, i % 50 * 70000); gone.truncate(i % 7 * 1000); guest.appendFile(mine, page.subarray(0, 99));
-    guest.unlink(mine); }`,
+    gone.write(page, 0, 70000, i % 50 * 70000); gone.truncate(i % 7 * 1000);
+    guest.appendFile(mine, page.subarray(0, 99)); guest.unlink(mine); }`,
   'taking ranges away': `${HOLDS} map.loadU32(i % 3 * 2097152 % ${SIZE - 4} & ~3); gone.truncate(5000000);
     gone.read(page, 0, 100, i % 3 * 2097152); guest.dropCaches(); }`,
   attaching: `say('working'); mount(attachment).stat('/');`,
