@@ -294,18 +294,23 @@ export function add32(cpu: u32, pmdAt: u32, offset: u32, value: u32): u32 {
 }
 
 // SAFETY: pinAt is the pin word of a page of this guest's window, and `count` pages of the same range follow.
-export function pinAdd(pinAt: u32, count: u32, writable: bool): void {
+export function pinAdd(cpu: u32, pinAt: u32, count: u32, writable: bool): bool {
+  if (!enter(cpu)) return false;
   for (let i: u32 = 0; i < count; i++) {
     // ORDER: the pin is visible before the entries are looked at; pairs with the host, which clears PRESENT and then
     // loads the pins: either it sees the pin and puts the page back, or we see the page gone and fault.
     atomic.add<u32>(pinAt + i * PIN_SIZE, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
   }
+  leave(cpu);
+  return true;
 }
 
-// SAFETY: as pinAdd.
-export function pinRemove(pinAt: u32, count: u32, writable: bool): void {
+// SAFETY: as pinAdd. What pinned for the guest before may not unpin for the next one: that one's views would go.
+export function pinRemove(cpu: u32, pinAt: u32, count: u32, writable: bool): void {
+  if (!enter(cpu)) return;
   for (let i: u32 = 0; i < count; i++) {
     // ORDER: all uses of the view are before this.
     atomic.sub<u32>(pinAt + i * PIN_SIZE, writable ? PIN_ONE + PIN_WRITABLE : PIN_ONE);
   }
+  leave(cpu);
 }

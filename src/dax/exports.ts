@@ -21,8 +21,8 @@ export interface GuestExports {
   storeF64(cpu: number, pmdAt: number, offset: number, value: number): void;
   compareExchange32(cpu: number, pmdAt: number, offset: number, expected: number, value: number): number;
   add32(cpu: number, pmdAt: number, offset: number, value: number): number;
-  pinAdd(pinAt: number, count: number, writable: number): void;
-  pinRemove(pinAt: number, count: number, writable: number): void;
+  pinAdd(cpu: number, pinAt: number, count: number, writable: number): number;
+  pinRemove(cpu: number, pinAt: number, count: number, writable: number): void;
 }
 
 /** What the host uses: the pool, page tables, copies between frames and requests. */

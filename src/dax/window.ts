@@ -219,7 +219,8 @@ export class DaxWindow {
   pin(range: number, offset: number, size: number, writable: boolean, out: Uint8Array[]): number {
     const pmdAt = this.#entry(range, offset, size);
     const before = out.length;
-    this.#wasm.pinAdd(this.#pinAt(range, offset), pagesOf(offset, size), writable ? 1 : 0);
+    const pages = pagesOf(offset, size);
+    if (this.#wasm.pinAdd(this.#cpu, this.#pinAt(range, offset), pages, writable ? 1 : 0) === 0) return -ENOTCONN;
     let done = 0;
     while (done < size) {
       const address = this.#wasm.pinBegin(this.#cpu, pmdAt, offset + done, size - done, writable ? 1 : 0) >>> 0;
@@ -240,7 +241,7 @@ export class DaxWindow {
 
   /** Takes back one pin of the pages. Views given out for it must not be used any more. */
   unpin(range: number, offset: number, size: number, writable: boolean): void {
-    this.#wasm.pinRemove(this.#pinAt(range, offset), pagesOf(offset, size), writable ? 1 : 0);
+    this.#wasm.pinRemove(this.#cpu, this.#pinAt(range, offset), pagesOf(offset, size), writable ? 1 : 0);
   }
 
   #pinAt(range: number, offset: number): number {

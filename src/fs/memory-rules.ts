@@ -85,9 +85,10 @@ function chmod(inode: MemoryInode, bits: number): void {
 /** fallocate(2) on the pages and the size; times and modes are the caller's. */
 export function fallocateSpace(space: AddressSpace, bits: number, pos: number, size: number): Errno {
   if (!FALLOCATE_MODES.includes(bits)) return EOPNOTSUPP;
-  const isPunch = (bits & mode.FALLOC_FL_PUNCH_HOLE) !== 0;
-  let errno = isPunch || (bits & mode.FALLOC_FL_ZERO_RANGE) !== 0 ? space.punch(pos, size) : OK;
-  if (errno === OK && !isPunch) errno = space.allocate(pos, size);
+  if ((bits & mode.FALLOC_FL_PUNCH_HOLE) !== 0) return space.punch(pos, size);
+  const errno = space.allocate(pos, size);
+  // Only when there is space for all of it: what fails may not have taken anything away.
+  if (errno === OK && (bits & mode.FALLOC_FL_ZERO_RANGE) !== 0) space.pages.zero(pos, pos + size);
   const isGrowing = (bits & mode.FALLOC_FL_KEEP_SIZE) === 0 && pos + size > space.size;
   return errno === OK && isGrowing ? space.resize(pos + size) : errno;
 }

@@ -71,12 +71,14 @@ function copyByHand(from: OpenFile, pos: number, to: OpenFile, toPos: number, si
   const buffer = new Uint8Array(Math.min(size, COPY_STEP));
   let done = 0;
   while (done < size) {
-    const n = from.pread(buffer, 0, Math.min(buffer.length, size - done), pos + done);
+    const wanted = Math.min(buffer.length, size - done);
+    const n = from.pread(buffer, 0, wanted, pos + done);
     if (n <= 0) return done > 0 ? done : n;
     const written = to.pwrite(buffer, 0, n, toPos + done);
     if (written < 0) return done > 0 ? done : written;
     done += written;
-    if (written < n) break;
+    // As on the host: a short read was the end of the source.
+    if (written < n || n < wanted) break;
   }
   return done;
 }

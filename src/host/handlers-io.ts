@@ -156,13 +156,15 @@ function copyRange(session: Session, from: Inode, fromPos: number, to: Inode, to
   const piece = new SegmentList();
   let done = 0;
   while (done < size) {
-    const got = session.fs.read(from, fromPos + done, Math.min(size - done, scratch.size), scratch);
+    const wanted = Math.min(size - done, scratch.size);
+    const got = session.fs.read(from, fromPos + done, wanted, scratch);
     if (got <= 0) return done > 0 ? done : got;
     slice(scratch, 0, piece, got);
     const put = session.fs.write(to, toPos + done, piece, caller.uid !== 0, caller);
     if (put < 0) return done > 0 ? done : put;
     done += put;
-    if (put < got) break;
+    // A short read was the end of the source; in one file what was just written has moved that end.
+    if (put < got || got < wanted) break;
   }
   return done;
 }

@@ -9,7 +9,6 @@ import {
   FRAME_KEEP,
   FRAME_OWNER_MASK,
   LEAF_SIZE,
-  PAGE_SHIFT,
   PAGE_SIZE,
   POOL_FRAME_COUNT,
   POOL_FRAMES_AT,
@@ -21,6 +20,7 @@ import {
   PTE_PRESENT,
   PTE_SIZE,
   PTE_ZERO,
+  RANGE_SIZE,
 } from '../../assembly/layout.ts';
 import { assert } from '../base/assert.ts';
 import type { HostExports } from '../dax/exports.ts';
@@ -360,16 +360,18 @@ export class PageCache {
     let held = 0;
     for (const leaf of this.#leaves.values()) {
       let resident = 0;
-      for (let page = 0; page < LEAF_SIZE / PTE_SIZE; page++) {
+      const entries = new Uint32Array(this.bytes.buffer, leaf.at, LEAF_SIZE / PTE_SIZE);
+      for (let page = 0; page < entries.length; page++) {
+        const entry = entries[page] as number;
+        if (entry === 0) continue;
         const entryAt = leaf.at + page * PTE_SIZE;
-        const entry = this.wasm.entryLoad(entryAt) >>> 0;
+        const pos = leaf.chunk * RANGE_SIZE + page * PAGE_SIZE;
+        assert((entry & PTE_PRESENT) === 0 || pos < leaf.pages.size, 'a page beyond the end');
         const frame = (entry & PTE_FRAME_MASK) >>> 0;
         if (frame === 0 || frame === this.zeroFrame) continue;
         resident++;
         const owner = (this.wasm.frameOwner(this.#pool, frame) & FRAME_OWNER_MASK) >>> 0;
         assert(owner === entryAt, 'a frame is in two files, or in none');
-        const pos = leaf.chunk * (PAGE_SIZE * 512) + (page << PAGE_SHIFT);
-        assert((entry & PTE_PRESENT) === 0 || pos < leaf.pages.size || !leaf.pages.isBacked, 'a page beyond the end');
       }
       assert(resident === leaf.resident, 'resident count of a leaf is wrong');
       held += resident;

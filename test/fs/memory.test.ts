@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { EEXIST, EINVAL, EISDIR, EMLINK, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, OK } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import { FallocateIn } from '../../src/wire/fuse.ts';
-import { RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFREG } from '../../src/wire/mode.ts';
+import { FALLOC_FL_ZERO_RANGE, RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFREG } from '../../src/wire/mode.ts';
 import { bytes, type Client, ok } from '../host/client.ts';
 import { boot } from '../host/world.ts';
 
@@ -155,6 +155,18 @@ describe('limits', () => {
     const args = bytes(FallocateIn, { fh: f.fh, length: 100 * 4096 });
     expect(client.send('FALLOCATE', [args], { nodeid: f.nodeid }).errno).toBe(ENOSPC);
     expect(ok(client.getattr(f.nodeid)).blocks).toBe(0);
+    check();
+  });
+
+  test('a range that cannot be zeroed for want of space keeps what is in it', () => {
+    const { client, check } = boot({ fs: { sizeLimit: 4 * 4096 } });
+    const f = ok(client.create(1, 'f'));
+    client.write(f.nodeid, f.fh, 0, 'kept');
+    const zero = (length: number) => bytes(FallocateIn, { fh: f.fh, length, mode: FALLOC_FL_ZERO_RANGE });
+    expect(client.send('FALLOCATE', [zero(100 * 4096)], { nodeid: f.nodeid }).errno).toBe(ENOSPC);
+    expect(ok(client.read(f.nodeid, f.fh, 0, 10))).toEqual(Uint8Array.from(Buffer.from('kept')));
+    expect(client.send('FALLOCATE', [zero(3)], { nodeid: f.nodeid }).errno).toBe(OK);
+    expect(ok(client.read(f.nodeid, f.fh, 0, 10))).toEqual(Uint8Array.from(Buffer.from('\0\0\0t')));
     check();
   });
 });

@@ -322,6 +322,15 @@ describe('COPY_FILE_RANGE', () => {
     expect(text(client.read(a.nodeid, a.fh, 0, 9))).toBe('abcabc');
   });
 
+  test('inside one file the source ends where it ended before, not where the copy moved the end to', () => {
+    const { client } = boot();
+    const a = ok(client.create(1, 'a'));
+    client.write(a.nodeid, a.fh, 0, 'abcdef');
+    const { body } = copy(client, a, a, { off_in: 2, off_out: 100, len: 50 });
+    expect(decode(WriteOut, body, 0).size).toBe(4);
+    expect(text(client.read(a.nodeid, a.fh, 100, 60))).toBe('cdef');
+  });
+
   test('to an unknown inode is ESTALE, through a wrong handle EBADF, with flags EINVAL', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));

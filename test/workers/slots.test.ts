@@ -45,6 +45,27 @@ describe('a guest whose slot has gone to another', () => {
     next.unmount();
   });
 
+  test("does not take the next one's pins back when it lets its own views go", async () => {
+    const host = await start();
+    const attachment = host.attach();
+    const zombie = mount(attachment);
+    zombie.writeFile('/page', new Uint8Array(8192));
+    const stale = zombie.open('/page', 'r+').mmap({ length: 8192, writable: true });
+    const view = stale.view(0, 4096);
+    host.detach(attachment);
+    await waitFor(() => host.guests === 0);
+    const next = mount(host.attach());
+    const kept = next.open('/page', 'r+').mmap({ length: 8192, writable: true }).view(0, 4096);
+    const pins = new Int32Array(attachment.memory.buffer, host.map.slots[0]?.pinsAt ?? 0, 4);
+    const before = [...pins];
+    view.release();
+    expect(() => stale.view(0, 4096)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }));
+    expect([...pins]).toEqual(before);
+    kept.release();
+    expect([...pins]).toEqual([0, 0, 0, 0]);
+    next.unmount();
+  });
+
   test('does not take the answer to the fault of the other one, however late it comes', async () => {
     const host = await start();
     const attachment = host.attach();

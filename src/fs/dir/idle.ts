@@ -23,11 +23,13 @@ export class IdleInodes {
     this.#max = max;
   }
 
-  /** Keeps a file that was just forgotten, if it is worth it; what it has dirty is written back first. */
+  /**
+   * Keeps a file that was just forgotten, if it is worth it; what it has dirty is written back first. If that fails it
+   * stays with its descriptor: the disk may be full for a while only, and the timer tries again.
+   */
   keep(inode: DirInode): boolean {
     if (this.#max === 0 || inode.parent === undefined || (inode.cached?.residentPages ?? 0) === 0) return false;
-    if (this.#data.flush(inode) !== OK) return false;
-    this.#data.rest(inode);
+    if (this.#data.flush(inode) === OK) this.#data.rest(inode);
     inode.idle = true;
     this.#inodes.delete(inode);
     this.#inodes.add(inode);
