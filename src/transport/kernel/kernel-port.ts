@@ -17,6 +17,7 @@ import { NOTIFIES } from '../../wire/ops.ts';
 import { sizeOf } from '../../wire/struct.ts';
 import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
+import { threadNumber } from './guard.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
 
 /** Requests served before the others get their turn. */
@@ -145,6 +146,7 @@ export class KernelPort implements HostPort, NotifyTarget {
     this.#open = { session, answerer: new Answerer({ device, session, buffer, replyAt, replySize, log, onReady }) };
     this.#told = 0;
     server.announcer.add(this);
+    this.#box.thread = threadNumber();
     this.#box.enter(BOX_OFFERED, BOX_OPEN);
     return true;
   }
