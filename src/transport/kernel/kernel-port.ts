@@ -19,10 +19,13 @@ import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
 import { threadNumber } from './guard.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
+import { NotifyQueue } from './notify-queue.ts';
 
 /** Requests served before the others get their turn. */
 const BURST = 64;
 const NAME_MAX = 255;
+/** Notifications that may wait for room in the ring. */
+const WAITING_MAX = 4096;
 const ARGS = OUT_HEADER_SIZE;
 
 export interface KernelPortOptions {
@@ -39,12 +42,7 @@ export interface KernelPortOptions {
 interface Open {
   readonly session: Session;
   readonly answerer: Answerer;
-}
-
-/** Somebody waits until this many notifications were written. */
-interface Waiter {
-  readonly upTo: number;
-  readonly done: () => void;
+  readonly notifies: NotifyQueue;
 }
 
 export class KernelPort implements HostPort, NotifyTarget {
@@ -53,13 +51,8 @@ export class KernelPort implements HostPort, NotifyTarget {
   readonly #options: KernelPortOptions;
   readonly #box: Mailbox;
   readonly #requests: readonly DataView[];
-  readonly #message = new Uint8Array(ARGS + sizeOf(NotifyDeleteOut) + NAME_MAX + 1);
-  readonly #view = new DataView(this.#message.buffer);
-  /** What the ring had no room for. */
-  readonly #overflow: Uint8Array[] = [];
-  readonly #waiters: Waiter[] = [];
-  /** Notifications of this mount so far, those in the overflow included. */
-  #told = 0;
+  readonly #bytes = new Uint8Array(ARGS + sizeOf(NotifyDeleteOut) + NAME_MAX + 1);
+  readonly #view = new DataView(this.#bytes.buffer);
   #open: Open | undefined;
 
   constructor(options: KernelPortOptions) {
@@ -78,7 +71,7 @@ export class KernelPort implements HostPort, NotifyTarget {
     const { state } = this.#box;
     if (state === BOX_OFFERED) return this.#begin();
     if (state === BOX_GONE) return this.#end();
-    return this.#open !== undefined && this.#hear();
+    return this.#open !== undefined && this.#hear(this.#open.notifies);
   }
 
   serve(): boolean {
@@ -110,17 +103,12 @@ export class KernelPort implements HostPort, NotifyTarget {
   }
 
   tellInode(nodeid: NodeId, pos: number, size: number): void {
-    NotifyInvalInodeOut.ino.set(this.#view, ARGS, nodeid);
-    NotifyInvalInodeOut.off.set(this.#view, ARGS, pos);
-    NotifyInvalInodeOut.len.set(this.#view, ARGS, size);
-    this.#send(NOTIFIES.INVAL_INODE.code, ARGS + sizeOf(NotifyInvalInodeOut));
+    this.#open?.notifies.inode(nodeid, pos, size);
+    this.#box.notifyBell.ring();
   }
 
   tellEntry(parent: NodeId, name: ByteString): void {
-    NotifyInvalEntryOut.parent.set(this.#view, ARGS, parent);
-    NotifyInvalEntryOut.namelen.set(this.#view, ARGS, name.length);
-    NotifyInvalEntryOut.flags.set(this.#view, ARGS, 0);
-    this.#sendNamed(NOTIFIES.INVAL_ENTRY.code, ARGS + sizeOf(NotifyInvalEntryOut), name);
+    this.#tellName(parent, name, this.#entryMessage(parent, name));
   }
 
   tellDelete(parent: NodeId, child: NodeId, name: ByteString): void {
@@ -128,12 +116,12 @@ export class KernelPort implements HostPort, NotifyTarget {
     NotifyDeleteOut.child.set(this.#view, ARGS, child);
     NotifyDeleteOut.namelen.set(this.#view, ARGS, name.length);
     NotifyDeleteOut.padding.set(this.#view, ARGS, 0);
-    this.#sendNamed(NOTIFIES.DELETE.code, ARGS + sizeOf(NotifyDeleteOut), name);
+    this.#tellName(parent, name, this.#named(NOTIFIES.DELETE.code, ARGS + sizeOf(NotifyDeleteOut), name));
   }
 
   whenHeard(done: () => void): void {
-    if (this.#open === undefined || this.#box.notifiesDone === this.#told) done();
-    else this.#waiters.push({ upTo: this.#told, done });
+    if (this.#open === undefined) done();
+    else this.#open.notifies.whenHeard(done);
   }
 
   #begin(): boolean {
@@ -143,8 +131,8 @@ export class KernelPort implements HostPort, NotifyTarget {
     const device = new DescriptorDevice(fd);
     const { replyAt, replySize } = this.#box;
     const onReady = () => tell('ready');
-    this.#open = { session, answerer: new Answerer({ device, session, buffer, replyAt, replySize, log, onReady }) };
-    this.#told = 0;
+    const answerer = new Answerer({ device, session, buffer, replyAt, replySize, log, onReady });
+    this.#open = { session, answerer, notifies: this.#queueFor(session) };
     server.announcer.add(this);
     this.#box.thread = threadNumber();
     this.#box.enter(BOX_OFFERED, BOX_OPEN);
@@ -161,50 +149,63 @@ export class KernelPort implements HostPort, NotifyTarget {
 
   #close(): void {
     if (this.#open === undefined) return;
-    const { session } = this.#open;
+    const { session, notifies } = this.#open;
     this.#open = undefined;
     this.#options.server.announcer.remove(this);
     session.close();
-    this.#overflow.length = 0;
-    for (const waiter of this.#waiters.splice(0)) waiter.done();
+    notifies.close();
   }
 
-  #sendNamed(code: number, nameAt: number, name: ByteString): void {
-    const end = setBytes(this.#view, nameAt, name);
-    this.#view.setUint8(end, 0);
-    this.#send(code, end + 1);
+  #queueFor(session: Session): NotifyQueue {
+    return new NotifyQueue({
+      box: this.#box,
+      limit: WAITING_MAX,
+      inode: (nodeid, pos, size) => this.#inodeMessage(nodeid, pos, size),
+      allNames: () => {
+        return session.negotiated.minor < NOTIFIES.INC_EPOCH.since
+          ? undefined
+          : this.#message(NOTIFIES.INC_EPOCH.code, ARGS);
+      },
+      known: () => session.lookups.nodeids(),
+    });
   }
 
-  #send(code: number, size: number): void {
-    OutHeader.len.set(this.#view, 0, size);
-    OutHeader.error.set(this.#view, 0, code);
-    OutHeader.unique.setWords(this.#view, 0, 0, 0);
-    const message = this.#message.subarray(0, size);
-    this.#told = (this.#told + 1) | 0;
-    if (this.#overflow.length > 0 || !this.#box.putNotify(message)) this.#overflow.push(message.slice());
+  #tellName(parent: NodeId, name: ByteString, message: Uint8Array): void {
+    this.#open?.notifies.name(`${parent}/${name}`, message, () => this.#entryMessage(parent, name));
     this.#box.notifyBell.ring();
   }
 
-  /** Lets those go whose notifications were written, and refills the ring. */
-  #hear(): boolean {
-    const done = this.#box.notifiesDone;
-    let count = 0;
-    while (count < this.#overflow.length && this.#box.putNotify(this.#overflow[count] as Uint8Array)) count++;
-    if (count > 0) {
-      this.#overflow.splice(0, count);
-      this.#box.notifyBell.ring();
-    }
-    let isHeard = false;
-    // In the order they came: each waits for no less than the one before.
-    for (
-      let first = this.#waiters[0];
-      first !== undefined && ((done - first.upTo) | 0) >= 0;
-      first = this.#waiters[0]
-    ) {
-      this.#waiters.shift();
-      first.done();
-      isHeard = true;
-    }
-    return isHeard || count > 0;
+  #inodeMessage(nodeid: NodeId, pos: number, size: number): Uint8Array {
+    NotifyInvalInodeOut.ino.set(this.#view, ARGS, nodeid);
+    NotifyInvalInodeOut.off.set(this.#view, ARGS, pos);
+    NotifyInvalInodeOut.len.set(this.#view, ARGS, size);
+    return this.#message(NOTIFIES.INVAL_INODE.code, ARGS + sizeOf(NotifyInvalInodeOut));
+  }
+
+  #entryMessage(parent: NodeId, name: ByteString): Uint8Array {
+    NotifyInvalEntryOut.parent.set(this.#view, ARGS, parent);
+    NotifyInvalEntryOut.namelen.set(this.#view, ARGS, name.length);
+    NotifyInvalEntryOut.flags.set(this.#view, ARGS, 0);
+    return this.#named(NOTIFIES.INVAL_ENTRY.code, ARGS + sizeOf(NotifyInvalEntryOut), name);
+  }
+
+  #named(code: number, nameAt: number, name: ByteString): Uint8Array {
+    const end = setBytes(this.#view, nameAt, name);
+    this.#view.setUint8(end, 0);
+    return this.#message(code, end + 1);
+  }
+
+  /** Built in place: the next one takes its place. */
+  #message(code: number, size: number): Uint8Array {
+    OutHeader.len.set(this.#view, 0, size);
+    OutHeader.error.set(this.#view, 0, code);
+    OutHeader.unique.setWords(this.#view, 0, 0, 0);
+    return this.#bytes.subarray(0, size);
+  }
+
+  #hear(notifies: NotifyQueue): boolean {
+    const hasWorked = notifies.hear();
+    if (hasWorked) this.#box.notifyBell.ring();
+    return hasWorked;
   }
 }
