@@ -125,13 +125,13 @@ describe('what waits for the notifier', () => {
   test(`nothing stale is believed by whoever has waited (SEED=${seed})`, () => {
     const random = new Prng(seed);
     let sweeps = 0;
-    for (let round = 0; round < 40; round++) {
+    for (let round = 0; round < 12; round++) {
       const { kernel, queue, name, write, drain } = world({ limit: 40 });
       const truth = { names: new Map<string, number>(), attributes: new Map<number, number>() };
       const pages = new Map<number, number>();
       let version = 0;
       let waiting = 0;
-      for (let step = 0; step < 3000; step++) {
+      for (let step = 0; step < 4000; step++) {
         const nodeid = random.below(random.below(2) === 0 ? 5 : 600);
         const text = `n${random.below(random.below(2) === 0 ? 5 : 5000)}`;
         version++;
@@ -160,12 +160,12 @@ describe('what waits for the notifier', () => {
             expect(isStale(kernel.attributes, truth.attributes)).toBe(false);
             expect(isStale(kernel.pages, pages)).toBe(false);
           });
-        } else if (random.below(4) === 0) {
-          write(random.below(60));
+        } else if (random.below(8) === 0) {
+          write(random.below(40));
           queue.hear();
         }
         if (queue.isSweeping) sweeps++;
-        expect(queue.size).toBeLessThanOrEqual(40);
+        if (queue.size > 40) expect.fail(`${queue.size} messages wait`);
       }
       drain();
       for (const [key, seen] of kernel.names) expect(seen).toBe(truth.names.get(key) ?? 0);
