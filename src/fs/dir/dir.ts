@@ -27,7 +27,7 @@ import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, errnoText, OK } from
 import { NAME_MAX } from '../../wire/ids.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
-import { hasDescriptorDirectory, LinuxAnchor, openFilesLimit, openRoot } from './anchor-linux.ts';
+import { descriptorBudget, hasDescriptorDirectory, LinuxAnchor, openRoot } from './anchor-linux.ts';
 import { PathAnchor } from './anchor-path.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
 import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
@@ -70,16 +70,16 @@ export class DirFileSystem implements FileSystem<DirInode> {
   /** Throws an Error with one line for people if the path is no directory that we can serve. */
   constructor(options: DirOptions) {
     const log = options.log ?? silentLog;
-    const limit = options.descriptorLimit ?? Math.floor(openFilesLimit() / 2);
+    const { limit, openMax } = descriptorBudget(options.descriptorLimit);
     this.readOnly = options.readOnly ?? false;
-    this.#data = new FileData(options.pageCache, log, Math.max(1, limit >> 2));
+    this.#data = new FileData(options.pageCache, log, Math.max(1, limit >> 2), openMax);
     const hooks: TableHooks = {
       makeSpace: (inode) => this.#data.makeSpace(inode),
       dropped: (inode) => this.#dropped(inode),
     };
     const useDescriptors = options.anchor === undefined ? hasDescriptorDirectory() : options.anchor === 'descriptors';
     const { table, anchor } = useDescriptors
-      ? openByDescriptor(options.path, hooks, limit)
+      ? openByDescriptor(options.path, hooks, limit, openMax)
       : openByPath(options.path, hooks);
     this.#table = table;
     this.#anchor = anchor;
@@ -260,7 +260,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (this.readOnly && access !== ACCESS_READ) return EROFS;
     try {
       this.#trim();
-      const fd = this.#data.ensure(inode, access);
+      const fd = this.#data.ensureHandle(inode, access);
       this.#data.refresh(inode, fstatSync(fd, BIGINT));
     } catch (error) {
       return errnoOf(error);
@@ -345,7 +345,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
   }
 
   #trim(): void {
-    this.#anchor.trim();
+    this.#anchor.trim(this.#data.count);
     this.#data.trim();
   }
 
@@ -360,10 +360,10 @@ interface Opened {
   readonly anchor: Anchor;
 }
 
-function openByDescriptor(path: string, hooks: TableHooks, limit: number): Opened {
+function openByDescriptor(path: string, hooks: TableHooks, limit: number, total?: number): Opened {
   const fd = orComplain(path, () => openRoot(path));
   const table = new InodeTable(fstatSync(fd, BIGINT), hooks);
-  return { table, anchor: new LinuxAnchor(table, fd, limit) };
+  return { table, anchor: new LinuxAnchor(table, fd, limit, total) };
 }
 
 function openByPath(path: string, hooks: TableHooks): Opened {

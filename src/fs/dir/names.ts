@@ -87,6 +87,7 @@ export class Names {
     const path = this.#anchor.child(parent, name);
     const type = mode & S_IFMT;
     if (type !== S_IFREG && type !== 0) return lstatSync(path, PROBE) === undefined ? EPERM : EEXIST;
+    this.#data.requireRoom();
     const fd = openSync(path, O_CREATE, mode & 0o7777);
     try {
       const inode = this.#meetCreated(fd, parent, name);
