@@ -6,6 +6,8 @@ import { join } from 'node:path';
 
 const CLI = new URL('../../dist/cli.js', import.meta.url).pathname;
 const READY_MS = 20_000;
+/** What the command says of what it did not give back. */
+const LEAK = /after the unmount .* still/;
 
 /** Why kernel mounts cannot be tested here; undefined if they can. */
 export const skipReason = findReason();
@@ -124,6 +126,7 @@ export class Mounted {
     look(this.backing);
     if (isMounted(this.backing)) umount(this.backing);
     rmSync(this.#base, { recursive: true });
+    if (LEAK.test(ended.stderr)) throw new Error(`the mount leaks: ${ended.stderr}`);
     return ended;
   }
 
