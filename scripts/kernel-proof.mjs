@@ -75,7 +75,8 @@ async function prove(kind) {
     sh(`mount -t tmpfs -o mode=755 proof '${base}/tmpfs'`);
     mkdirSync(join(base, 'tmpfs/backing'));
     mkdirSync(place.outside);
-    await proveMounted(place);
+    // A mount for each step: what a step leaves behind is seen when it is unmounted.
+    for (const name of steps) if (!isStopped) await proveMounted(place, name);
   } finally {
     if (isMounted(place.mount)) sh(`umount -l '${place.mount}'`);
     if (isMounted(join(base, 'tmpfs'))) sh(`umount -l '${base}/tmpfs'`);
@@ -83,23 +84,20 @@ async function prove(kind) {
   }
 }
 
-async function proveMounted(place) {
+async function proveMounted(place, name) {
   const server = await startServer(place);
   if (server === undefined) return;
-  place.features = probe(place);
-  for (const name of steps) {
-    if (isStopped || server.exitCode !== null) break;
-    await runStep(place, name);
-  }
+  place.features ??= probe(place);
+  await runStep(place, name);
   const start = performance.now();
   if (isMounted(place.mount)) sh(`umount '${place.mount}' || umount -l '${place.mount}'`);
   const timer = setTimeout(() => server.kill('SIGKILL'), END_MS);
   const code = await server.ended;
   clearTimeout(timer);
   const left = readdirSync(join(place.base, 'tmpfs/backing'));
-  if (code !== 0) complaints.push(`${place.kind}: the mount ended with ${code}: ${server.said.trim()}`);
-  if (left.length > 0) complaints.push(`${place.kind}: left in the served directory: ${left.join(', ')}`);
-  say(place.kind, 'unmount, leaks', start, code === 0 && left.length === 0 ? 'ok' : 'FAILED');
+  if (code !== 0) complaints.push(`${place.kind}: after ${name} the mount ended with ${code}: ${server.said.trim()}`);
+  if (left.length > 0) complaints.push(`${place.kind}: ${name} left in the served directory: ${left.join(', ')}`);
+  if (code !== 0 || left.length > 0) say(place.kind, `${name}: leaks`, start, 'FAILED');
 }
 
 /** Says what this file system does not have (docs/file-systems.md): tools cannot carry it there. */

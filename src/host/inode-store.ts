@@ -83,6 +83,12 @@ export class LookupCounts {
     return this.#counts.size;
   }
 
+  /** The inodes that this session may name; whoever walks them meets what comes meanwhile, and not what goes. */
+  *nodeids(): Iterable<NodeId> {
+    yield FUSE_ROOT_ID;
+    yield* this.#counts.keys();
+  }
+
   /** Returns the inode if this session may name it: the root, or one it has looked up and not forgotten. */
   resolve(nodeid: NodeId): Inode | undefined {
     if (nodeid !== FUSE_ROOT_ID && !this.#counts.has(nodeid)) return undefined;

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 
 const CLI = new URL('../../dist/cli.js', import.meta.url).pathname;
 const READY_MS = 20_000;
+/** What the command says of what it did not give back. */
+const LEAK = /after the unmount .* still/;
 
 /** Why kernel mounts cannot be tested here; undefined if they can. */
 export const skipReason = findReason();
@@ -30,9 +32,11 @@ export class Command {
   stderr = '';
   #heard: () => void = () => {};
 
-  constructor(args: readonly string[], uid?: number) {
+  constructor(args: readonly string[], uid?: number, filesMax?: number) {
     const user = uid === undefined ? {} : { uid, gid: uid };
-    this.child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...user });
+    const limit = filesMax === undefined ? '' : `ulimit -n ${filesMax}; `;
+    const script = ['-c', `${limit}exec "$@"`, 'sh', process.execPath, CLI, ...args];
+    this.child = spawn('/bin/sh', script, { stdio: ['ignore', 'pipe', 'pipe'], ...user });
     this.child.stdout?.on('data', (data) => {
       this.stdout += data;
       this.#heard();
@@ -76,15 +80,16 @@ export class Mounted {
   readonly #base: string;
 
   /** Use mounted(). */
-  constructor(kind: 'memory' | 'dir', options: string, size: string) {
+  constructor(kind: 'memory' | 'dir', options: string, size: string, filesMax?: number, tmpfs?: string) {
     this.#base = mkdtempSync(join(tmpdir(), 'virtiofs-kernel-'));
     this.dir = join(this.#base, 'mount');
     this.backing = join(this.#base, 'backing');
     mkdirSync(this.dir);
     mkdirSync(this.backing);
     execFileSync('chmod', ['755', this.#base]);
+    if (kind === 'dir' && tmpfs !== undefined) this.#mountBacking(tmpfs);
     const spec = kind === 'dir' ? `dir:${this.backing}` : `memory${size}`;
-    this.command = new Command(['mount', spec, this.dir, '-o', options]);
+    this.command = new Command(['mount', spec, this.dir, '-o', options], undefined, filesMax);
   }
 
   path(name: string): string {
@@ -119,14 +124,26 @@ export class Mounted {
     if (isMounted(this.dir)) umount(this.dir, '-l');
     rmdirSync(this.dir);
     look(this.backing);
+    if (isMounted(this.backing)) umount(this.backing);
     rmSync(this.#base, { recursive: true });
+    if (LEAK.test(ended.stderr)) throw new Error(`the mount leaks: ${ended.stderr}`);
     return ended;
+  }
+
+  #mountBacking(size: string): void {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'virtiofs-test', this.backing]);
   }
 }
 
-/** Mounts, and resolves when it is ready. */
-export async function mounted(kind: 'memory' | 'dir', options = 'allow_other', size = ''): Promise<Mounted> {
-  const mount = new Mounted(kind, options, size);
+/** Mounts, and resolves when it is ready. The server may have `filesMax` open; `dir` serves a tmpfs of a size. */
+export async function mounted(
+  kind: 'memory' | 'dir',
+  options = 'allow_other',
+  size = '',
+  filesMax?: number,
+  tmpfs?: string,
+): Promise<Mounted> {
+  const mount = new Mounted(kind, options, size, filesMax, tmpfs);
   try {
     await mount.command.says('mounted');
   } catch (error) {

@@ -76,14 +76,7 @@ async function inGuest(host: Host, mount: KernelMountHandle, body: string): Prom
   return result;
 }
 
-/**
- * A host that is killed while its mount is in use can leave processes of this machine waiting in the kernel. Until the
- * last such case is understood these tests run alone, by the command in docs/testing.md.
- */
-const isWanted = process.env['VIRTIOFS_REQUIRE']?.includes('shared-mount') === true;
-const title = isWanted ? titled('a host that is mounted by the kernel, too') : 'a shared host [skipped: runs alone]';
-
-describe.skipIf(!isWanted || skipReason !== undefined)(title, () => {
+describe.skipIf(skipReason !== undefined)(titled('a host that is mounted by the kernel, too'), () => {
   test('a guest creates, links, renames and removes: the mount shows it when the call returns', async () => {
     const host = await start();
     const mount = await mountOf(host);
@@ -270,9 +263,13 @@ describe.skipIf(!isWanted || skipReason !== undefined)(title, () => {
   test('a mount that fails gives its place back', async () => {
     const host = await start({ kernelMounts: 1 });
     const path = process.env['PATH'];
-    process.env['PATH'] = '/nowhere';
+    const base = directory();
+    writeFileSync(join(base, 'file'), '');
     try {
-      await expect(mountOf(host)).rejects.toThrow(/cannot run mount/);
+      for (const name of ['nowhere', 'file']) {
+        process.env['PATH'] = join(base, name);
+        await expect(mountOf(host)).rejects.toThrow(/cannot run mount/);
+      }
     } finally {
       process.env['PATH'] = path;
     }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { CPU_SIZE, PAGE_SIZE, POOL_SIZE, RANGE_SIZE } from '../../assembly/layout.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { REQUEST_AREA_SIZE } from '../../src/guest/virtio-channel.ts';
+import { MAILBOX_SIZE } from '../../src/transport/kernel/mailbox.ts';
 import { REGISTERS_SIZE } from '../../src/virtio/registers.ts';
 import { type MemoryMap, planMemory, SCRATCH_SIZE } from '../../src/worker/memory-map.ts';
 
@@ -24,6 +25,7 @@ function regions(map: MemoryMap): Region[] {
     add(`rings ${i}`, slot.ringsAt, slot.ringsSize, 16);
     add(`data ${i}`, slot.dataAt, map.dataSize, PAGE_SIZE);
   }
+  for (const [i, at] of map.boxes.entries()) add(`mailbox ${i}`, at, MAILBOX_SIZE, PAGE_SIZE);
   add('scratch', map.scratchAt, SCRATCH_SIZE, PAGE_SIZE);
   add('pool', map.poolAt, POOL_SIZE, 4);
   add('frame table', map.frameTableAt, map.frameCount * 4, 4);
@@ -34,6 +36,7 @@ function regions(map: MemoryMap): Region[] {
 
 test('no two regions overlap, all are aligned and inside, whatever the options', () => {
   const random = new Prng(11);
+  let mailboxes = 0;
   for (let round = 0; round < 2000; round++) {
     const map = planMemory({
       cacheSize: 65536 + random.below(random.below(2) === 0 ? 1 << 20 : 1 << 30),
@@ -42,7 +45,9 @@ test('no two regions overlap, all are aligned and inside, whatever the options',
       queueSize: 4 << random.below(9),
       requestQueues: 1 + random.below(8),
       dataSize: PAGE_SIZE + random.below(1 << 20),
+      kernelMounts: random.below(6),
     });
+    mailboxes += map.boxes.length;
     const all = regions(map).sort((a, b) => a.at - b.at || a.size - b.size);
     let end = 0;
     for (const region of all) {
@@ -53,6 +58,7 @@ test('no two regions overlap, all are aligned and inside, whatever the options',
     expect(end).toBeLessThanOrEqual(map.memorySize);
     expect(map.memorySize % 65536).toBe(0);
   }
+  expect(mailboxes).toBeGreaterThan(0);
 });
 
 test('the last frame never ends at 4 GiB: an address that wraps to 0 would look like a missing page', () => {

@@ -3,7 +3,8 @@
  * itself, `/proc/self/fd/N/name` one name in it. No path of the tree is ever resolved as a whole.
  *
  * Evicted descriptors are opened again through the parent's and the name, and count only if it is the same object.
- * Kept open: the root, what has open handles, and what has lost its last known name.
+ * Kept open: the root, directories with open handles, and what has lost its last known name. An open file has a
+ * descriptor anyway, and through that it gets this one again.
  * SPEC: open(2) O_PATH; proc_pid_fd(5).
  */
 import {
@@ -38,8 +39,24 @@ export function hasDescriptorDirectory(): boolean {
   return process.platform === 'linux' && existsSync(FD_DIRECTORY);
 }
 
+/** How many of a process's descriptors are nobody's files: what operations need for a moment, and others. */
+const RESERVE = 256;
+
+/** How many of our own are left when everybody has files open: a path's directories, and more. */
+const NODES_MIN = 16;
+
+/**
+ * How many descriptors may name objects, and how many open files may take, so that the rest goes on when somebody opens
+ * all that can be opened. Whoever sets the first sets no second.
+ */
+export function descriptorBudget(wanted: number | undefined): { limit: number; openMax: number | undefined } {
+  if (wanted !== undefined) return { limit: wanted, openMax: undefined };
+  const all = openFilesLimit();
+  return { limit: all >> 1, openMax: all - Math.min(RESERVE, all >> 1) };
+}
+
 /** How many descriptors this process may have open. */
-export function openFilesLimit(): number {
+function openFilesLimit(): number {
   if (process.platform !== 'linux' || !existsSync('/proc/self/limits')) return DEFAULT_LIMIT;
   const match = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
   return match === null ? DEFAULT_LIMIT : Number(match[1]);
@@ -53,9 +70,12 @@ export function openRoot(path: string): number {
 export class LinuxAnchor implements Anchor {
   readonly #table: InodeTable;
   readonly #nodes: DescriptorSet<DirInode>;
+  readonly #total: number;
 
-  constructor(table: InodeTable, rootFd: number, limit: number) {
+  /** `limit`: how many of our own; `total`: together with those of open files. */
+  constructor(table: InodeTable, rootFd: number, limit: number, total = Number.POSITIVE_INFINITY) {
     this.#table = table;
+    this.#total = total;
     this.#nodes = new DescriptorSet(limit, (inode) => this.#mayClose(inode), closed);
     this.adopt(table.root, rootFd);
   }
@@ -117,8 +137,8 @@ export class LinuxAnchor implements Anchor {
     this.#nodes.close(node);
   }
 
-  trim(): void {
-    this.#nodes.trim();
+  trim(files: number): void {
+    this.#nodes.trim(Math.min(this.#nodes.limit, Math.max(NODES_MIN, this.#total - files)));
   }
 
   destroy(): void {
@@ -162,7 +182,8 @@ export class LinuxAnchor implements Anchor {
   }
 
   #mayClose(inode: DirInode): boolean {
-    if (inode.parent === undefined || inode.opens > 0) return false;
+    if (inode.opens > 0) return inode.data !== undefined;
+    if (inode.parent === undefined) return false;
     // Somebody else may have removed the file: then its descriptor is the last way to it, as for any open file.
     if (fstatSync((inode.node as Descriptor<DirInode>).fd, BIGINT).nlink > 0n) return true;
     this.#table.displace(inode);

@@ -39,8 +39,8 @@ export interface Anchor {
   hold(inode: DirInode): boolean;
   /** The inode is gone. */
   drop(inode: DirInode): void;
-  /** Closes descriptors that are too many; only between operations. */
-  trim(): void;
+  /** Closes descriptors that are too many beside `files` open files; only between operations. */
+  trim(files: number): void;
   /** Closes all of them. */
   destroy(): void;
 }

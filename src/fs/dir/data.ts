@@ -15,11 +15,11 @@ import type { Caller } from '../../host/inode.ts';
 import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
-import { EACCES, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
+import { EACCES, ENFILE, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
 import { S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
 import { DescriptorSet } from './descriptors.ts';
-import { errnoOf, isErrno } from './errors.ts';
+import { DirError, errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import { readAll, writeAll, writeSegments } from './io.ts';
 
@@ -33,12 +33,15 @@ export class FileData {
   readonly #cache: PageCache;
   readonly #log: Log;
   readonly #descriptors: DescriptorSet<DirInode>;
+  readonly #openMax: number;
   /** Inodes that have pages, or had some. */
   readonly #cached = new Set<DirInode>();
   readonly #written = new SegmentList();
   #anchor: Anchor | undefined;
 
-  constructor(cache: PageCache, log: Log, limit: number) {
+  /** `openMax`: how many may be in use. */
+  constructor(cache: PageCache, log: Log, limit: number, openMax = Number.POSITIVE_INFINITY) {
+    this.#openMax = openMax;
     this.#cache = cache;
     this.#log = log;
     this.#descriptors = new DescriptorSet<DirInode>(limit, isIdle, (inode) => {
@@ -64,6 +67,20 @@ export class FileData {
   }
 
   // ---- descriptors ---------------------------------------------------------------------------------------------
+
+  /** Returns a descriptor for a new handle, if not too many are open. */
+  ensureHandle(inode: DirInode, need: number): number {
+    if (inode.data === undefined) this.requireRoom();
+    return this.ensure(inode, need);
+  }
+
+  /**
+   * The limit is this process's, and so is not who opens: ENFILE. Without one, the last descriptors would go to files,
+   * and no operation would work any more, closing them included.
+   */
+  requireRoom(): void {
+    if (this.count >= this.#openMax) throw new DirError(ENFILE, 'too many files are open');
+  }
 
   /** Returns a descriptor that allows `need`. What it allowed before it still allows, if the file's mode lets us. */
   ensure(inode: DirInode, need: number): number {

@@ -18,7 +18,7 @@ import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, OK } from '../../wir
 import { NAME_MAX } from '../../wire/ids.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
-import { hasDescriptorDirectory, openFilesLimit } from './anchor-linux.ts';
+import { descriptorBudget, hasDescriptorDirectory } from './anchor-linux.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
 import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
@@ -72,16 +72,16 @@ export class DirFileSystem implements FileSystem<DirInode> {
   /** Throws an Error with one line for people if the path is no directory that we can serve. */
   constructor(options: DirOptions) {
     const log = options.log ?? silentLog;
-    const limit = options.descriptorLimit ?? Math.floor(openFilesLimit() / 2);
+    const { limit, openMax } = descriptorBudget(options.descriptorLimit);
     this.readOnly = options.readOnly ?? false;
-    this.#data = new FileData(options.pageCache, log, Math.max(1, limit >> 2));
+    this.#data = new FileData(options.pageCache, log, Math.max(1, limit >> 2), openMax);
     const hooks: TableHooks = {
       makeSpace: (inode) => this.#data.makeSpace(inode),
       dropped: (inode) => this.#dropped(inode),
     };
     const useDescriptors = options.anchor === undefined ? hasDescriptorDirectory() : options.anchor === 'descriptors';
     const { table, anchor } = useDescriptors
-      ? openByDescriptor(options.path, hooks, limit)
+      ? openByDescriptor(options.path, hooks, limit, openMax)
       : openByPath(options.path, hooks);
     this.#table = table;
     this.#anchor = anchor;
@@ -267,7 +267,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (this.readOnly && access !== ACCESS_READ) return EROFS;
     try {
       this.#trim();
-      const fd = this.#data.ensure(inode, access);
+      const fd = this.#data.ensureHandle(inode, access);
       this.#data.refresh(inode, fstatSync(fd, BIGINT));
     } catch (error) {
       return errnoOf(error);
@@ -352,7 +352,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
   }
 
   #trim(): void {
-    this.#anchor.trim();
+    this.#anchor.trim(this.#data.count);
     this.#data.trim();
   }
 

@@ -93,6 +93,7 @@ export class Names {
     const path = this.#anchor.child(parent, name);
     const type = mode & S_IFMT;
     if (type !== S_IFREG && type !== 0) return this.#makeNode(path, parent, name, mode, rdev, caller);
+    this.#data.requireRoom();
     const fd = openSync(path, O_CREATE, mode & 0o7777);
     try {
       const inode = this.#meetCreated(fd);

@@ -12,10 +12,10 @@ interface Opened {
   readonly anchor: Anchor;
 }
 
-export function openByDescriptor(path: string, hooks: TableHooks, limit: number): Opened {
+export function openByDescriptor(path: string, hooks: TableHooks, limit: number, total?: number): Opened {
   const fd = orComplain(path, () => openRoot(path));
   const table = new InodeTable(fstatSync(fd, BIGINT), hooks);
-  return { table, anchor: new LinuxAnchor(table, fd, limit) };
+  return { table, anchor: new LinuxAnchor(table, fd, limit, total) };
 }
 
 export function openByPath(path: string, hooks: TableHooks): Opened {

@@ -13,12 +13,17 @@ import { NotifyMessage } from '../../host/notify-message.ts';
 import type { Server } from '../../host/server.ts';
 import type { Session } from '../../host/session.ts';
 import type { NodeId } from '../../wire/ids.ts';
+import { NOTIFIES } from '../../wire/ops.ts';
 import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
+import { threadNumber } from './guard.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
+import { NotifyQueue } from './notify-queue.ts';
 
 /** Requests served before the others get their turn. */
 const BURST = 64;
+/** Notifications that may wait for room in the ring. */
+const WAITING_MAX = 4096;
 
 export interface KernelPortOptions {
   readonly server: Server;
@@ -34,12 +39,7 @@ export interface KernelPortOptions {
 interface Open {
   readonly session: Session;
   readonly answerer: Answerer;
-}
-
-/** Somebody waits until this many notifications were written. */
-interface Waiter {
-  readonly upTo: number;
-  readonly done: () => void;
+  readonly notifies: NotifyQueue;
 }
 
 export class KernelPort implements HostPort, NotifyTarget {
@@ -49,11 +49,6 @@ export class KernelPort implements HostPort, NotifyTarget {
   readonly #box: Mailbox;
   readonly #requests: readonly DataView[];
   readonly #message = new NotifyMessage();
-  /** What the ring had no room for. */
-  readonly #overflow: Uint8Array[] = [];
-  readonly #waiters: Waiter[] = [];
-  /** Notifications of this mount so far, those in the overflow included. */
-  #told = 0;
   #open: Open | undefined;
 
   constructor(options: KernelPortOptions) {
@@ -72,7 +67,7 @@ export class KernelPort implements HostPort, NotifyTarget {
     const { state } = this.#box;
     if (state === BOX_OFFERED) return this.#begin();
     if (state === BOX_GONE) return this.#end();
-    return this.#open !== undefined && this.#hear();
+    return this.#open !== undefined && this.#hear(this.#open.notifies);
   }
 
   serve(): boolean {
@@ -104,23 +99,22 @@ export class KernelPort implements HostPort, NotifyTarget {
   }
 
   tellInode(nodeid: NodeId, pos: number, size: number): void {
-    this.#message.inode(nodeid, pos, size);
-    this.#send();
+    this.#open?.notifies.inode(nodeid, pos, size);
+    this.#box.notifyBell.ring();
   }
 
   tellEntry(parent: NodeId, name: ByteString): void {
-    this.#message.entry(parent, name);
-    this.#send();
+    this.#tellName(parent, name, this.#entryMessage(parent, name));
   }
 
   tellDelete(parent: NodeId, child: NodeId, name: ByteString): void {
     this.#message.removal(parent, child, name);
-    this.#send();
+    this.#tellName(parent, name, this.#built());
   }
 
   whenHeard(done: () => void): void {
-    if (this.#open === undefined || this.#box.notifiesDone === this.#told) done();
-    else this.#waiters.push({ upTo: this.#told, done });
+    if (this.#open === undefined) done();
+    else this.#open.notifies.whenHeard(done);
   }
 
   #begin(): boolean {
@@ -130,9 +124,10 @@ export class KernelPort implements HostPort, NotifyTarget {
     const device = new DescriptorDevice(fd);
     const { replyAt, replySize } = this.#box;
     const onReady = () => tell('ready');
-    this.#open = { session, answerer: new Answerer({ device, session, buffer, replyAt, replySize, log, onReady }) };
-    this.#told = 0;
+    const answerer = new Answerer({ device, session, buffer, replyAt, replySize, log, onReady });
+    this.#open = { session, answerer, notifies: this.#queueFor(session) };
     server.announcer.add(this);
+    this.#box.thread = threadNumber();
     this.#box.enter(BOX_OFFERED, BOX_OPEN);
     return true;
   }
@@ -147,41 +142,48 @@ export class KernelPort implements HostPort, NotifyTarget {
 
   #close(): void {
     if (this.#open === undefined) return;
-    const { session } = this.#open;
+    const { session, notifies } = this.#open;
     this.#open = undefined;
     this.#options.server.announcer.remove(this);
     session.close();
-    this.#overflow.length = 0;
-    for (const waiter of this.#waiters.splice(0)) waiter.done();
+    notifies.close();
   }
 
-  #send(): void {
-    const message = this.#message.bytes.subarray(0, this.#message.size);
-    this.#told = (this.#told + 1) | 0;
-    if (this.#overflow.length > 0 || !this.#box.putNotify(message)) this.#overflow.push(message.slice());
+  #queueFor(session: Session): NotifyQueue {
+    return new NotifyQueue({
+      box: this.#box,
+      limit: WAITING_MAX,
+      inode: (nodeid, pos, size) => {
+        this.#message.inode(nodeid, pos, size);
+        return this.#built();
+      },
+      allNames: () => {
+        if (session.negotiated.minor < NOTIFIES.INC_EPOCH.since) return undefined;
+        this.#message.everything();
+        return this.#built();
+      },
+      known: () => session.lookups.nodeids(),
+    });
+  }
+
+  #entryMessage(parent: NodeId, name: ByteString): Uint8Array {
+    this.#message.entry(parent, name);
+    return this.#built();
+  }
+
+  /** In place: the next one is built over it. */
+  #built(): Uint8Array {
+    return this.#message.bytes.subarray(0, this.#message.size);
+  }
+
+  #tellName(parent: NodeId, name: ByteString, message: Uint8Array): void {
+    this.#open?.notifies.name(`${parent}/${name}`, message, () => this.#entryMessage(parent, name));
     this.#box.notifyBell.ring();
   }
 
-  /** Lets those go whose notifications were written, and refills the ring. */
-  #hear(): boolean {
-    const done = this.#box.notifiesDone;
-    let count = 0;
-    while (count < this.#overflow.length && this.#box.putNotify(this.#overflow[count] as Uint8Array)) count++;
-    if (count > 0) {
-      this.#overflow.splice(0, count);
-      this.#box.notifyBell.ring();
-    }
-    let isHeard = false;
-    // In the order they came: each waits for no less than the one before.
-    for (
-      let first = this.#waiters[0];
-      first !== undefined && ((done - first.upTo) | 0) >= 0;
-      first = this.#waiters[0]
-    ) {
-      this.#waiters.shift();
-      first.done();
-      isHeard = true;
-    }
-    return isHeard || count > 0;
+  #hear(notifies: NotifyQueue): boolean {
+    const hasWorked = notifies.hear();
+    if (hasWorked) this.#box.notifyBell.ring();
+    return hasWorked;
   }
 }

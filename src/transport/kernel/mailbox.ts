@@ -49,15 +49,19 @@ const ATTR_MS = 12;
 const ENTRY_MS = 16;
 const NEGATIVE_MS = 20;
 const CHECKS = 28;
+/** Writer: the host, before it opens: the number of its thread. */
+const THREAD = 32;
 /** Writer: whoever mounts: 1 = nobody will mount the device, end. */
 const ABANDONED = 24;
+/** Writer: whoever mounts: 1 = the host has died. */
+const ORPHANED = 36;
 /** Writer: the host: 1 = ring for requests. */
 const WANTS_KICK = 64;
 /** Requests put. Writer: the reader. */
 const PUT = 128;
 /** Sizes of the requests in the slots. Writer: the reader. */
 const SIZES = 132;
-/** Requests taken. Writer: the host. */
+/** Requests taken. Writers: the host; when that has died, whoever mounts. */
 const TAKEN = 192;
 /** Notifications put. Writer: the host. */
 const NOTIFY_PUT = 256;
@@ -113,7 +117,8 @@ export class Mailbox {
 
   /** Claimed → offered. All counts start anew: nobody else looks at them yet. */
   offer(options: MailboxOptions): void {
-    for (const word of [ABANDONED, WANTS_KICK, PUT, TAKEN, NOTIFY_PUT, NOTIFY_DONE]) this.#store(word, 0);
+    for (const word of [ABANDONED, ORPHANED, THREAD, WANTS_KICK, PUT, TAKEN, NOTIFY_PUT, NOTIFY_DONE])
+      this.#store(word, 0);
     this.#store(FD, options.fd);
     this.#store(WRITEBACK, options.writebackCache ? 1 : 0);
     this.#store(ATTR_MS, milliseconds(options.attrTimeoutMs));
@@ -142,15 +147,38 @@ export class Mailbox {
     return this.#load(ABANDONED) !== 0;
   }
 
+  /** The host has died: whoever waits for it shall not. */
+  orphan(): void {
+    this.#store(ORPHANED, 1);
+    // ORDER: the reader reads the count, looks at the word, then waits for the count. Nobody uses the slot: it ends.
+    Atomics.add(this.#words, TAKEN >> 2, 1);
+    // ORDER: the count was changed before.
+    Atomics.notify(this.#words, TAKEN >> 2);
+  }
+
+  get isOrphaned(): boolean {
+    return this.#load(ORPHANED) !== 0;
+  }
+
+  /** Host: its thread, for whoever must know when that is gone. */
+  set thread(number: number) {
+    this.#store(THREAD, number);
+  }
+
+  get thread(): number {
+    return this.#load(THREAD);
+  }
+
   // ---- requests ------------------------------------------------------------------------------------------------
 
-  /** Reader: waits until a slot is free; returns its index. */
+  /** Reader: waits until a slot is free; returns its index, or −1 if nobody will ever free one. */
   waitForSlot(): number {
     const put = this.#load(PUT);
     for (;;) {
       const taken = this.#load(TAKEN);
+      if (this.isOrphaned) return -1;
       if (((put - taken) | 0) < REQUESTS) return (put >>> 0) % REQUESTS;
-      // ORDER: the host adds to the count, then looks whether the ring was full, then notifies.
+      // ORDER: the host adds to the count, then looks whether the ring was full, then notifies; orphan() adds, too.
       Atomics.wait(this.#words, TAKEN >> 2, taken);
     }
   }

@@ -1,5 +1,5 @@
 /** The directory that is mounted on, and the programs that mount and unmount it. */
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, openSync, realpathSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -56,9 +56,12 @@ export function requireOutside(mountPoint: string, served: string): void {
   if (inside) throw new MountError(`mount point ${mountPoint} is inside the served directory ${real}: mount elsewhere`);
 }
 
+/** What a mount's source is called. */
+export const SOURCE = 'virtiofs';
+
 /** Runs mount(8) with the device as descriptor 3. */
-export async function runMount(fd: number, words: string, mountPoint: string): Promise<void> {
-  const args = ['-i', '-t', 'fuse', '-o', words, 'virtiofs', mountPoint];
+export async function runMount(fd: number, words: string, mountPoint: string, source = SOURCE): Promise<void> {
+  const args = ['-i', '-t', 'fuse', '-o', words, source, mountPoint];
   const { code, stderr } = await run('mount', args, fd);
   if (code === 0) return;
   const why = /permission denied|not permitted/i.test(stderr) ? ' (a container needs --cap-add SYS_ADMIN)' : '';
@@ -108,16 +111,23 @@ function resolveMountPoint(path: string): string {
 
 function run(program: string, args: string[], fd: number | undefined): Promise<{ code: number; stderr: string }> {
   return new Promise((resolve, reject) => {
+    const fail = (error: unknown) =>
+      reject(new MountError(`cannot run ${program}(8): ${codeOf(error)}: install util-linux`));
     const stdio = ['ignore', 'ignore', 'pipe', ...(fd === undefined ? [] : [fd])] as ('ignore' | 'pipe' | number)[];
     // In a process group of its own: Ctrl-C is for us, and we then want to umount in peace.
-    const child = spawn(program, args, { stdio, detached: true, env: { ...process.env, LC_ALL: 'C' } });
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, { stdio, detached: true, env: { ...process.env, LC_ALL: 'C' } });
+    } catch (error) {
+      // Node throws what it did not expect of a search path: a file in it, for one.
+      fail(error);
+      return;
+    }
     let stderr = '';
     child.stderr?.on('data', (chunk: Buffer) => {
       stderr += chunk.toString();
     });
-    child.on('error', (error) =>
-      reject(new MountError(`cannot run ${program}(8): ${codeOf(error)}: install util-linux`)),
-    );
+    child.on('error', fail);
     child.on('close', (code) => resolve({ code: code ?? -1, stderr }));
   });
 }

@@ -22,6 +22,7 @@ function run(device: DescriptorDevice): void {
   let isMounted = false;
   for (;;) {
     const slot = box.waitForSlot();
+    if (slot < 0) return;
     const size = device.read(slots[slot] as Uint8Array);
     if (size >= 0) {
       isMounted = true;

@@ -9,6 +9,7 @@ import { closeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { SharedDoorbell } from '../../base/doorbell.ts';
 import type { LogLevel } from '../../host/log.ts';
+import { Guard } from './guard.ts';
 import { BOX_CLAIMED, BOX_CLOSED, BOX_FREE, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
 import {
   MountError,
@@ -20,6 +21,7 @@ import {
   runMount,
   runUmount,
   runUmountAtExit,
+  SOURCE,
 } from './mount-point.ts';
 import { type KernelMountOptions, lifetimes, mountWords, parseMountOptions } from './options.ts';
 import { type Settler, settler } from './settler.ts';
@@ -45,6 +47,8 @@ export interface SharedMountRequest {
   readonly log: (level: LogLevel, text: string) => void;
 }
 
+/** Mounts that this process has begun: each has a source of its own. */
+let mounts = 0;
 /** How long mount(8) may have succeeded without the kernel saying INIT. */
 const READY_TIMEOUT_MS = 30_000;
 
@@ -82,6 +86,8 @@ export class SharedMount {
   readonly #ready: Settler<void> = settler();
   readonly #closed: Settler<void> = settler();
   readonly #workers: readonly Worker[];
+  readonly #source = `${SOURCE}-${process.pid}-${++mounts}`;
+  #guard: Guard | undefined;
   #isOver = false;
   #isHostGone = false;
 
@@ -116,6 +122,7 @@ export class SharedMount {
     const leave = () => {
       box.abandon();
       runUmountAtExit(mountPoint);
+      this.#guard?.dismiss();
     };
     process.once('exit', leave);
     void this.ended.then(() => process.off('exit', leave));
@@ -124,7 +131,7 @@ export class SharedMount {
   /** Mounts and waits for INIT; what fails is undone. */
   async mount(): Promise<void> {
     try {
-      await runMount(this.#fd, mountWords(this.#options), this.mountPoint);
+      await runMount(this.#fd, mountWords(this.#options), this.mountPoint, this.#source);
     } catch (error) {
       this.#box.abandon();
       await this.ended;
@@ -136,6 +143,8 @@ export class SharedMount {
     });
     try {
       await Promise.race([this.#ready.promise, late]);
+      if (this.#box.thread > 0) this.#guard = new Guard(this.#box.thread, this.#source, this.mountPoint);
+      await this.#guard?.up;
       raiseReadAhead(this.mountPoint);
     } catch (error) {
       await this.force();
@@ -155,6 +164,7 @@ export class SharedMount {
   hostIsGone(): void {
     this.#isHostGone = true;
     this.#closed.resolve();
+    this.#box.orphan();
     if (this.#box.state === BOX_GONE) this.#closeBox();
   }
 
@@ -172,7 +182,7 @@ export class SharedMount {
 
   /** Breaks the connection: whoever uses the mount gets ENOTCONN. Waits for the end. */
   async force(): Promise<void> {
-    if (!this.#isOver) await runUmount(this.mountPoint, '-f', '-l');
+    if (!this.#isOver) await this.#break();
     await this.ended;
   }
 
@@ -200,8 +210,14 @@ export class SharedMount {
     await this.#closed.promise;
     await notified;
     this.#isOver = true;
+    this.#guard?.dismiss();
     closeSync(this.#fd);
     this.#box.enter(BOX_CLOSED, BOX_FREE);
+  }
+
+  /** The guard can do what this process may not be able to: start a program, while nobody answers. */
+  async #break(): Promise<void> {
+    if ((await this.#guard?.strike()) !== true) await runUmount(this.mountPoint, '-f', '-l');
   }
 
   #closeBox(): void {
@@ -214,7 +230,7 @@ export class SharedMount {
       worker.once('error', (error: unknown) => {
         this.#log('error', `the ${name} of ${this.mountPoint} failed: ${String(error)}`);
         // Without it nothing of the mount can be trusted to end by itself.
-        void runUmount(this.mountPoint, '-f', '-l');
+        void this.#break();
       });
       worker.once('exit', () => resolve());
     });

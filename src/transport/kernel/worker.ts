@@ -1,4 +1,5 @@
 /** Entry point of a kernel mount's worker: builds the host over its own memory, serves the device, reports, ends. */
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { SystemClock } from '../../base/clock.ts';
 import { InlineDoorbell } from '../../base/doorbell.ts';
@@ -6,7 +7,7 @@ import { instantiate } from '../../dax/instantiate.ts';
 import { MemoryFileSystem } from '../../fs/memory.ts';
 import { ReadOnlyFileSystem } from '../../fs/read-only.ts';
 import type { Log } from '../../host/log.ts';
-import { SESSION_DEFAULTS } from '../../host/session.ts';
+import { SESSION_DEFAULTS, type Session } from '../../host/session.ts';
 import { loadFileSystem, type MakeFileSystem } from '../../worker/file-systems.ts';
 import { HostCore } from '../../worker/host-core.ts';
 import type { FileSystemSpec } from '../../worker/host-options.ts';
@@ -18,6 +19,7 @@ import { KernelServer, kernelRoom } from './kernel-server.ts';
 import { KEEP_CACHE, type KernelMountOptions, lifetimes } from './options.ts';
 
 const MIB = 1 << 20;
+const DESCRIPTORS = '/proc/self/fd';
 const WASM_PAGE = 65536;
 /** Bytes of page cache for what has a backing. */
 const CACHE_SIZE = 256 * MIB;
@@ -42,6 +44,7 @@ try {
 async function serve(data: KernelWorkerData): Promise<void> {
   const { options } = data;
   const spec = data.fs as FileSystemSpec;
+  const atStart = new Set(openFiles().keys());
   const map = planMemory({ ...poolOf(spec), guests: 1, windowSize: 0, queueSize: 4, requestQueues: 1, dataSize: 4096 });
   const makeFileSystem = await fileSystemOf(spec, options, map);
   const at = map.memorySize;
@@ -64,7 +67,7 @@ async function serve(data: KernelWorkerData): Promise<void> {
   tell({ type: 'built' });
   server.run();
   session.close();
-  tell({ type: 'ended', report: { requests: server.requests, leaks: finish(core) } });
+  tell({ type: 'ended', report: { requests: server.requests, leaks: finish(core, session, atStart) } });
 }
 
 function poolOf(spec: FileSystemSpec): { cacheSize: number } {
@@ -136,13 +139,36 @@ function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
-function finish(core: HostCore): KernelReport['leaks'] {
+function finish(core: HostCore, session: Session, atStart: ReadonlySet<string>): KernelReport['leaks'] {
   const leaks: string[] = [];
+  const count = (left: number, what: string) => {
+    if (left !== 0) leaks.push(`${left} ${what}`);
+  };
   core.server.checkInvariants();
-  if (core.server.store.count !== 1) leaks.push(`${core.server.store.count - 1} inodes are still held`);
+  count(session.handles.size, 'handles are still open');
+  count(session.lookups.size, 'lookups are still counted');
+  count(session.locks.count, 'locks are still held');
+  count(core.server.store.count - 1, 'inodes are still held');
   core.stop();
   // The page of zeros stays.
-  const frames = core.pageCache.frameCount - core.pageCache.freeFrames - 1;
-  if (frames !== 0) leaks.push(`${frames} frames are still in use`);
+  count(core.pageCache.frameCount - core.pageCache.freeFrames - 1, 'frames are still in use');
+  const files = [...openFiles()].filter(([fd]) => !atStart.has(fd)).map(([, path]) => path);
+  count(files.length, `descriptors are still open: ${files.slice(0, 3).join(', ')}`);
   return leaks;
+}
+
+/** Descriptors of files and directories. Of pipes, sockets and devices other threads have some of their own. */
+function openFiles(): Map<string, string> {
+  const found = new Map<string, string>();
+  if (!existsSync(DESCRIPTORS)) return found;
+  for (const fd of readdirSync(DESCRIPTORS)) {
+    try {
+      const path = readlinkSync(`${DESCRIPTORS}/${fd}`);
+      if (path.startsWith('/') && !/^\/(dev|proc|sys)\//.test(path)) found.set(fd, path);
+    } catch (error) {
+      // The listing's own, which is closed by now, or another thread's.
+      if ((error as { code?: string }).code !== 'ENOENT') throw error;
+    }
+  }
+  return found;
 }
