@@ -69,6 +69,9 @@ export class StatFs {
   frsize = 4096;
 }
 
+/** The supplementary groups of a client's process, as far as somebody knows them. */
+export type GroupsOf = (pid: number) => readonly number[];
+
 /** Who asks: from the request's header. `umask` is 0 unless the operation carries one. */
 export class Caller {
   uid = 0;
@@ -77,4 +80,10 @@ export class Caller {
   umask = 0;
   /** The group of the directory, if the caller is in it besides `gid`; −1 otherwise, or if nobody said so. */
   extraGid?: number = -1;
+  /** Asked only where the groups decide. */
+  groupsOf?: GroupsOf | undefined = undefined;
+
+  isIn(gid: number): boolean {
+    return gid === this.gid || gid === this.extraGid || this.groupsOf?.(this.pid).includes(gid) === true;
+  }
 }

@@ -17,6 +17,7 @@ import { NOTIFIES } from '../../wire/ops.ts';
 import { sizeOf } from '../../wire/struct.ts';
 import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
+import { groupsOf } from './groups.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
 
 /** Requests served before the others get their turn. */
@@ -138,7 +139,7 @@ export class KernelPort implements HostPort, NotifyTarget {
   #begin(): boolean {
     const { server, name, log, tell, buffer } = this.#options;
     const { fd, ...options } = this.#box.options();
-    const session = server.openSession({ name, ...options });
+    const session = server.openSession({ name, ...options, groupsOf });
     const device = new DescriptorDevice(fd);
     const { replyAt, replySize } = this.#box;
     const onReady = () => tell('ready');
