@@ -2,8 +2,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import type { Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
-import { type AttrChange, Caller } from '../host/inode.ts';
-import { lostSetId } from '../host/permission.ts';
+import { type AttrChange, Caller, lostSetId } from '../host/inode.ts';
 import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';

@@ -5,6 +5,7 @@
  * last one goes, the file system hears `forget` and may drop the object (if it has no name any more) or its descriptor.
  */
 import type { NodeId } from '../wire/ids.ts';
+import { S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP } from '../wire/mode.ts';
 import type { AddressSpace } from './address-space.ts';
 
 export abstract class Inode {
@@ -86,4 +87,15 @@ export class Caller {
   isIn(gid: number): boolean {
     return gid === this.gid || gid === this.extraGid || this.groupsOf?.(this.pid).includes(gid) === true;
   }
+}
+
+/**
+ * Which of the set-ID bits a file loses when the caller changes its content or its owner. Set-group-ID without group
+ * execute is for members of the group. SPEC: Linux, setattr_should_drop_suidgid.
+ */
+export function lostSetId(mode: number, gid: number, caller: Caller): number {
+  if ((mode & S_IFMT) === S_IFDIR) return 0;
+  let lost = mode & S_ISUID;
+  if ((mode & S_ISGID) !== 0 && ((mode & S_IXGRP) !== 0 || (caller.uid !== 0 && !caller.isIn(gid)))) lost |= S_ISGID;
+  return lost;
 }

@@ -3,11 +3,12 @@
  *
  * The superuser is uid 0, with all capabilities. Of the caller's groups a request names one, and on creation perhaps a
  * second one; the others count where the host can look them up (`groupsOf`), as for a kernel on the same machine; else
- * whoever gets at a file only through one of them is refused. SPEC: fuse.h, fuse_in_header, FUSE_CREATE_SUPP_GROUP; Linux, fs/namei.c: generic_permission; fs/attr.c: setattr_prepare, notify_change.
+ * whoever gets at a file only through one of them is refused. SPEC: fuse.h, fuse_in_header, FUSE_CREATE_SUPP_GROUP;
+ * Linux, fs/namei.c: generic_permission; fs/attr.c: setattr_prepare, notify_change.
  */
 import { EACCES, EPERM, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
-import { R_OK, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP, W_OK, X_OK } from '../wire/mode.ts';
+import { R_OK, S_IFDIR, S_IFMT, S_ISVTX, W_OK, X_OK } from '../wire/mode.ts';
 import type { Attr, AttrChange, Caller } from './inode.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_CTIME } = FATTR_FLAGS;
@@ -25,17 +26,6 @@ export function isAllowed(attr: Attr, caller: Caller, wanted: number, listed?: b
   // Looking up groups costs: only where it makes a difference.
   if (asGroup === asOther) return asOther;
   return caller.isIn(attr.gid) ? asGroup : asOther;
-}
-
-/**
- * Which of the set-ID bits a file loses when the caller changes its content or its owner. Set-group-ID without group
- * execute is for members of the group. SPEC: Linux, setattr_should_drop_suidgid.
- */
-export function lostSetId(mode: number, gid: number, caller: Caller): number {
-  if ((mode & S_IFMT) === S_IFDIR) return 0;
-  let lost = mode & S_ISUID;
-  if ((mode & S_ISGID) !== 0 && ((mode & S_IXGRP) !== 0 || (caller.uid !== 0 && !caller.isIn(gid)))) lost |= S_ISGID;
-  return lost;
 }
 
 /** In a sticky directory only the owners of file and directory may take a name away. SPEC: Linux, __check_sticky. */

@@ -113,6 +113,14 @@ describe('SETATTR', () => {
     check();
   });
 
+  test('the size that it has is a change too: mtime and ctime move', () => {
+    const { client, clock } = boot();
+    const file = ok(client.create(1, 'a'));
+    clock.advance(1000);
+    const attr = ok(client.setattr(file.nodeid, { valid: FATTR_SIZE, size: 0 }));
+    expect([attr.mtime - file.attr.mtime, attr.ctime - file.attr.ctime]).toEqual([1, 1]);
+  });
+
   test('by a stale handle is EBADF', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));

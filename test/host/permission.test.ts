@@ -1,8 +1,8 @@
 /** Permissions as the server checks them for a client that does not: the pure rules, then each operation. */
 import { describe, expect, test } from 'vitest';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
-import { Attr, AttrChange, Caller } from '../../src/host/inode.ts';
-import { checkChange, isAllowed, isKeptBySticky, lostSetId } from '../../src/host/permission.ts';
+import { Attr, AttrChange, Caller, lostSetId } from '../../src/host/inode.ts';
+import { checkChange, isAllowed, isKeptBySticky } from '../../src/host/permission.ts';
 import { EACCES, ENODATA, ENOENT, EPERM, ESTALE, errnoName, OK } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS, INIT_FLAG_BITS } from '../../src/wire/flags.ts';
 import { AccessIn, GetxattrIn, OpenIn, SetxattrIn } from '../../src/wire/fuse.ts';

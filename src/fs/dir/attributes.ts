@@ -7,8 +7,7 @@
  */
 import { type BigIntStats, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import type { Clock, Timespec } from '../../base/clock.ts';
-import type { Attr, AttrChange, Caller } from '../../host/inode.ts';
-import { lostSetId } from '../../host/permission.ts';
+import { type Attr, type AttrChange, type Caller, lostSetId } from '../../host/inode.ts';
 import { EINVAL, EISDIR, type Errno, OK } from '../../wire/errno.ts';
 import { FATTR_FLAGS } from '../../wire/flags.ts';
 import { S_IFDIR, S_IFLNK, S_IFREG } from '../../wire/mode.ts';
@@ -25,7 +24,6 @@ const {
   FATTR_MTIME,
   FATTR_ATIME_NOW,
   FATTR_MTIME_NOW,
-  FATTR_FH,
   FATTR_KILL_SUIDGID,
 } = FATTR_FLAGS;
 
@@ -83,10 +81,7 @@ export class AttributeChanger {
     const isChown =
       (valid & (FATTR_UID | FATTR_GID)) !== 0 || (valid & (FATTR_KILL_SUIDGID | FATTR_SIZE)) === FATTR_KILL_SUIDGID;
     if (isChown) this.#setOwner(inode, change, caller);
-    const isSame =
-      (valid & (FATTR_SIZE | FATTR_FH)) === FATTR_SIZE && Number(this.#anchor.stat(inode).size) === change.size;
-    // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
-    if ((valid & FATTR_SIZE) !== 0 && !isSame) {
+    if ((valid & FATTR_SIZE) !== 0) {
       const killer = (valid & FATTR_KILL_SUIDGID) !== 0 ? caller : undefined;
       const failed = this.#data.resize(inode, change.size, killer);
       if (failed !== OK) return failed;

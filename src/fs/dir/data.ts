@@ -11,10 +11,9 @@
 import { type BigIntStats, constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
 import type { AddressSpace } from '../../host/address-space.ts';
 import type { PageBacking } from '../../host/file-pages.ts';
-import type { Caller } from '../../host/inode.ts';
+import { type Caller, lostSetId } from '../../host/inode.ts';
 import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
-import { lostSetId } from '../../host/permission.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
 import { EACCES, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
 import { S_IFREG } from '../../wire/mode.ts';

@@ -53,6 +53,10 @@ static int is_possible(const struct op *op) {
   /* Without default_permissions Linux asks nobody whether a directory may be searched for "." and "..". */
   int has_dots = strstr(op->path, "/.") || strstr(op->path, "./") || strstr(op->path2, "/.") || strstr(op->path2, "./");
   if (!features.checked_by_kernel && has_dots) return 0;
+  struct stat status;
+  /* Pipes are the kernel's own, and it marks times on them in one file system and not in the other. */
+  int is_open = fstat(slot_fd(op->slot, REFERENCE), &status) == 0;
+  if (op->kind == F_WRITE && is_open && !S_ISREG(status.st_mode)) return 0;
   if (op->kind == MKNOD && !features.specials) return type == S_IFREG || type == 0;
   if (op->kind == OPEN_TMPFILE) return features.tmpfile;
   if (op->kind == RENAME && (op->flags & 2)) return features.exchange;
