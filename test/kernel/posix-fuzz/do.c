@@ -171,6 +171,15 @@ static long do_path(const struct op *op, int side, uint64_t *digest) {
   }
 }
 
+/* Where data and holes are may differ, so nothing may depend on it. */
+static long seek(int fd, off_t at, int whence) {
+  off_t old = lseek(fd, 0, SEEK_CUR), found = lseek(fd, at, whence);
+  int error = errno;
+  if (whence >= SEEK_DATA && found >= 0) lseek(fd, old, SEEK_SET);
+  errno = error;
+  return found;
+}
+
 static long do_file(const struct op *op, int side, uint64_t *digest) {
   int fd = slots[op->slot][side];
   loff_t from = op->b, to = op->c;
@@ -187,7 +196,7 @@ static long do_file(const struct op *op, int side, uint64_t *digest) {
     case F_CHMOD: return fchmod(fd, op->a & 07777);
     case F_CHOWN: return fchown(fd, op->a, op->b);
     case F_UTIMES: return futimens(fd, op->times);
-    case F_SEEK: return lseek(fd, op->b, op->flags);
+    case F_SEEK: return seek(fd, op->b, op->flags);
     case F_COPY: return copy_file_range(slots[op->other][side], &from, fd, op->mask ? &to : NULL, 5000, 0);
     case F_LINK: return linkat(fd, "", AT_FDCWD, op->path2, AT_EMPTY_PATH);
     case F_SET_XATTR: return fsetxattr(fd, xattr_name(op), "uvwuvw", xattr_size(op) % 7, op->flags);

@@ -48,21 +48,26 @@ static int remove_one(const char *path, const struct stat *status, int type, str
   return type == FTW_DP ? rmdir(path) : unlink(path);
 }
 
+static int has_dots(const char *path) {
+  return *path == '.' || strstr(path, "/.") != NULL;
+}
+
 static int is_possible(const struct op *op) {
   int type = op->a & S_IFMT;
   /* Without default_permissions Linux asks nobody whether a directory may be searched for "." and "..". */
-  int has_dots = strstr(op->path, "/.") || strstr(op->path, "./") || strstr(op->path2, "/.") || strstr(op->path2, "./");
-  if (!features.checked_by_kernel && has_dots) return 0;
+  if (!features.checked_by_kernel && (has_dots(op->path) || has_dots(op->path2))) return 0;
   struct stat status;
   /* Pipes are the kernel's own, and it marks times on them in one file system and not in the other. */
   int is_open = fstat(slot_fd(op->slot, REFERENCE), &status) == 0;
   if (op->kind == F_WRITE && is_open && !S_ISREG(status.st_mode)) return 0;
-  if (op->kind == MKNOD && !features.specials) return type == S_IFREG || type == 0;
+  /* Neither whether what is no file may be opened. */
+  if (op->kind == MKNOD && !(features.specials && features.checked_by_kernel)) return type == S_IFREG || type == 0;
   if (op->kind == OPEN_TMPFILE) return features.tmpfile;
   if (op->kind == RENAME && (op->flags & 2)) return features.exchange;
   if (op->kind >= GET_XATTR && op->kind <= REMOVE_XATTR) return features.xattrs;
   if (op->kind == F_SET_XATTR || op->kind == F_GET_XATTR) return features.xattrs;
-  if (op->kind == F_ALLOCATE && op->flags == FALLOC_FL_KEEP_SIZE) return features.holes;
+  /* With FALLOC_FL_KEEP_SIZE the kernel does not look at RLIMIT_FSIZE for FUSE. */
+  if (op->kind == F_ALLOCATE && op->flags == FALLOC_FL_KEEP_SIZE) return features.holes && !op->limit;
   return 1;
 }
 
@@ -167,7 +172,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   clock_getres(CLOCK_REALTIME_COARSE, &tick);
-  tick.tv_nsec += 100000;
+  tick.tv_nsec *= 2;
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   places[REFERENCE] = argv[1];

@@ -159,7 +159,7 @@ void make_op(struct op *op, uint64_t seed, long index) {
   op->slot = below(SLOTS);
   op->other = below(SLOTS);
   op->mask = PICK(MASKS);
-  op->is_slow = once_in(3);
+  op->is_slow = once_in(4);
   op->limit = once_in(25) ? 8192 : 0;
   op->a = once_in(4) ? (long)below(010000) : PICK(MODES);
   op->b = make_size();
