@@ -175,8 +175,10 @@ int main(int argc, char **argv) {
   tick.tv_nsec *= 2;
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  places[REFERENCE] = argv[1];
-  places[TESTED] = argv[2];
+  for (int side = 0; side < SIDES; side++) {
+    places[side] = realpath(argv[1 + side], NULL);
+    if (places[side] == NULL) perror(argv[1 + side]), exit(2);
+  }
   uint64_t seed = strtoull(argv[3], NULL, 10);
   int bad = 0;
   long seeds = atol(argv[4]);
