@@ -172,8 +172,6 @@ static int may_differ(const struct op *op, const struct outcome *reference, cons
   int is_chown = op->kind == CHOWN || op->kind == F_CHOWN;
   if (is_chown && op->a == -1 && op->b == -1) return reference->error == EPERM && tested->error == 0;
   if (op->kind != F_SEEK) return 0;
-  /* Known: the kernel seeks in directories by rules of its own for FUSE. */
-  if (reference->error == EINVAL && S_ISDIR(after[5][REFERENCE].at.stx_mode)) return 1;
   /* Known: both have holes by pages, but which pages of zeros are data is each file system's own. */
   return op->flags >= SEEK_DATA;
 }

@@ -60,6 +60,8 @@ static int is_possible(const struct op *op) {
   /* Pipes are the kernel's own, and it marks times on them in one file system and not in the other. */
   int is_open = fstat(slot_fd(op->slot, REFERENCE), &status) == 0;
   if (op->kind == F_WRITE && is_open && !S_ISREG(status.st_mode)) return 0;
+  /* And it seeks in directories by other rules. */
+  if (op->kind == F_SEEK && is_open && S_ISDIR(status.st_mode)) return 0;
   /* Neither whether what is no file may be opened. */
   if (op->kind == MKNOD && !(features.specials && features.checked_by_kernel)) return type == S_IFREG || type == 0;
   if (op->kind == OPEN_TMPFILE) return features.tmpfile;
