@@ -1,4 +1,4 @@
-/* What must be the same on both sides; where the sides may differ is said in may_differ() and in each `known` comment. */
+/* What must be the same on both sides; where the sides may differ is said in each "Known:", here and in main.c. */
 #include "fuzz.h"
 #include <dirent.h>
 #include <errno.h>
@@ -198,7 +198,8 @@ static int inode_count;
 
 static int compare_numbers(const char *path, const struct statx at[SIDES]) {
   for (int i = 0; i < inode_count; i++) {
-    int one = inodes[i].numbers[REFERENCE] == at[REFERENCE].stx_ino, two = inodes[i].numbers[TESTED] == at[TESTED].stx_ino;
+    int one = inodes[i].numbers[REFERENCE] == at[REFERENCE].stx_ino;
+    int two = inodes[i].numbers[TESTED] == at[TESTED].stx_ino;
     if (one != two) return complain("%s: another inode than it should be", path), 1;
     if (one) return 0;
   }
@@ -221,8 +222,9 @@ static int compare_data(const char *path, const int directories[SIDES], const ch
 }
 
 static int compare_xattrs(const char *path, const int files[SIDES]) {
-  static const char *const NAMES[] = {"user.a", "user.b", "trusted.t", "security.s"};
-  for (int i = 0; features.xattrs && i < 4; i++) {
+  static const char *const NAMES[] = {"user.a", "user.b", "trusted.t", "security.s", "system.posix_acl_access",
+                                      "system.posix_acl_default"};
+  for (int i = 0; features.xattrs && i < 6; i++) {
     char values[SIDES][64];
     long sizes[SIDES];
     for (int side = 0; side < SIDES; side++) sizes[side] = fgetxattr(files[side], NAMES[i], values[side], 64);

@@ -126,12 +126,30 @@ static long read_file(const char *path, uint64_t *digest) {
 }
 
 static const char *xattr_name(const struct op *op) {
-  static const char *const NAMES[] = {"user.a", "user.b", "trusted.t", "user.a", "security.s", "user.", "other.x"};
+  static const char *const NAMES[] = {"user.a", "user.a", "trusted.t", "user.a", "security.s", "user.", "other.x"};
   return NAMES[(op->b & 0xffff) % 7];
 }
 
 static size_t xattr_size(const struct op *op) {
   return op->c == 70000 ? 65537 : op->c < 0 || op->c > 200 ? 3 : op->c;
+}
+
+/* A user list, a group list or none, as acl(5) wants them, or not. */
+static long set_acl(const struct op *op) {
+  static const char *const LISTS[] = {"system.posix_acl_access", "system.posix_acl_default"};
+  struct { uint32_t version; struct { uint16_t tag, permissions; uint32_t id; } entries[6]; } acl = {2, {{0, 0, 0}}};
+  static const uint16_t TAGS[] = {1, 2, 4, 8, 0x10, 0x20};
+  int count = 0;
+  for (int i = 0; i < 6; i++) {
+    int is_named = TAGS[i] == 2 || TAGS[i] == 8;
+    if ((TAGS[i] == 2 && !(op->b & 1)) || (TAGS[i] == 8 && !(op->b & 2)) || (TAGS[i] == 0x10 && !(op->b & 7))) continue;
+    if (i == 0 && (op->b & 24) == 24) continue;
+    acl.entries[count].tag = TAGS[i];
+    acl.entries[count].permissions = op->c >> (i % 5 * 3) & 7;
+    acl.entries[count++].id = is_named ? 1001 + (op->b >> 3 & 1) : -1u;
+  }
+  if (op->b == 31) return removexattr(op->path, LISTS[op->flags]);
+  return setxattr(op->path, LISTS[op->flags], &acl, 4 + 8 * count, 0);
 }
 
 static void fill_bytes(const struct op *op, long size) {
@@ -165,6 +183,7 @@ static long do_path(const struct op *op, int side, uint64_t *digest) {
     case LIST: return list(open(path, O_RDONLY | O_DIRECTORY), digest);
     case GET_XATTR: return digested(getxattr(path, xattr_name(op), bytes, sizeof bytes), digest);
     case SET_XATTR: return setxattr(path, xattr_name(op), "xyzxyz", xattr_size(op) % 7, op->flags);
+    case SET_ACL: return set_acl(op);
     case LIST_XATTR: return digest_xattrs(listxattr(path, bytes, sizeof bytes), digest);
     case REMOVE_XATTR: return removexattr(path, xattr_name(op));
     default: return read_file(path, digest);

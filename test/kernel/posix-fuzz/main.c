@@ -4,7 +4,8 @@
  *
  * Usage: posix-fuzz REFERENCE TESTED SEED SEEDS OPERATIONS [WORD...]
  * REFERENCE, TESTED: existing directories, the first on tmpfs. Seeds SEED ... SEED + SEEDS - 1.
- * WORD: what the tested one lacks or is (docs/file-systems.md): dir, no-permissions, writeback, no-shrink.
+ * WORD: what the tested one lacks or is (docs/file-systems.md): dir, no-permissions, writeback; or how to go on:
+ * no-shrink, loud (prints every operation).
  * Exit code 0: no difference; 1: a difference, with the operations that make it; 2: wrong arguments.
  */
 #include "fuzz.h"
@@ -54,21 +55,21 @@ static int has_dots(const char *path) {
 
 static int is_possible(const struct op *op) {
   int type = op->a & S_IFMT;
-  /* Without default_permissions Linux asks nobody whether a directory may be searched for "." and "..". */
+  /* Known: without default_permissions Linux asks nobody whether a directory may be searched for "." and "..". */
   if (!features.checked_by_kernel && (has_dots(op->path) || has_dots(op->path2))) return 0;
   struct stat status;
-  /* Pipes are the kernel's own, and it marks times on them in one file system and not in the other. */
+  /* Known: pipes are the kernel's own, and it marks times on them in one file system and not in the other. */
   int is_open = fstat(slot_fd(op->slot, REFERENCE), &status) == 0;
   if (op->kind == F_WRITE && is_open && !S_ISREG(status.st_mode)) return 0;
-  /* And it seeks in directories by other rules. */
+  /* Known: it seeks in directories by other rules. */
   if (op->kind == F_SEEK && is_open && S_ISDIR(status.st_mode)) return 0;
-  /* Neither whether what is no file may be opened. */
+  /* Known: neither whether what is no file may be opened. */
   if (op->kind == MKNOD && !(features.specials && features.checked_by_kernel)) return type == S_IFREG || type == 0;
   if (op->kind == OPEN_TMPFILE) return features.tmpfile;
   if (op->kind == RENAME && (op->flags & 2)) return features.exchange;
-  if (op->kind >= GET_XATTR && op->kind <= REMOVE_XATTR) return features.xattrs;
+  if (op->kind >= GET_XATTR && op->kind <= SET_ACL) return features.xattrs;
   if (op->kind == F_SET_XATTR || op->kind == F_GET_XATTR) return features.xattrs;
-  /* With FALLOC_FL_KEEP_SIZE the kernel does not look at RLIMIT_FSIZE for FUSE. */
+  /* Known: with FALLOC_FL_KEEP_SIZE the kernel does not look at RLIMIT_FSIZE for FUSE. */
   if (op->kind == F_ALLOCATE && op->flags == FALLOC_FL_KEEP_SIZE) return features.holes && !op->limit;
   return 1;
 }
@@ -157,10 +158,12 @@ static int test_seed(uint64_t seed, long count) {
 
 static int take_word(const char *word) {
   if (strcmp(word, "dir") == 0) {
-    features.specials = features.xattrs = features.exchange = features.tmpfile = features.nanoseconds = features.holes = 0;
+    features.specials = features.xattrs = features.exchange = 0;
+    features.tmpfile = features.nanoseconds = features.holes = 0;
   } else if (strcmp(word, "no-permissions") == 0) features.checked_by_kernel = 0;
   else if (strcmp(word, "writeback") == 0) features.writeback = 1;
   else if (strcmp(word, "no-shrink") == 0) should_shrink = 0;
+  else if (strcmp(word, "loud") == 0) is_loud = 1;
   else return 0;
   return 1;
 }

@@ -19,20 +19,21 @@ const int USER_COUNT = COUNT(USERS);
 const char *const KIND_NAMES[KINDS] = {
     "open", "open(O_TMPFILE)", "close", "mkdir", "mknod", "symlink", "linkat", "unlink", "rmdir", "renameat2",
     "fchmodat", "fchownat", "truncate", "utimensat", "faccessat", "fstatat", "readlink", "list", "getxattr", "setxattr",
-    "listxattr", "removexattr", "read file", "write", "read", "pwrite", "pread", "ftruncate", "fallocate", "fchmod",
-    "fchown", "futimens", "lseek", "copy_file_range", "linkat(AT_EMPTY_PATH)", "fsetxattr", "fgetxattr", "getdents",
-    "fsync"};
+    "listxattr", "removexattr", "set list", "read file", "write", "read", "pwrite", "pread", "ftruncate", "fallocate",
+    "fchmod", "fchown", "futimens", "lseek", "copy_file_range", "linkat(AT_EMPTY_PATH)", "fsetxattr", "fgetxattr",
+    "getdents", "fsync"};
 
 static const int WEIGHTS[KINDS] = {26, 2, 2, 13, 6, 6, 7, 4, 4, 10, 9, 9, 4, 6, 4, 2, 2, 3, 2, 3,
-                                   1,  1, 3, 5,  2, 3, 2, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 2, 1};
+                                   1,  1, 5, 3, 5,  2, 3, 2, 3, 3, 3, 3, 2, 2, 2, 2, 2, 1, 2, 1};
 
-static const int OPEN_FLAGS[] = {O_CREAT, O_CREAT, O_CREAT | O_EXCL, O_TRUNC, O_CREAT | O_TRUNC, O_NOFOLLOW,
-                                 O_DIRECTORY, O_PATH, O_PATH | O_NOFOLLOW, O_APPEND, O_CREAT | O_APPEND, O_NOATIME,
-                                 O_CREAT | O_DIRECTORY, O_CREAT | O_NOFOLLOW, O_SYNC, 0, 0};
+static const int OPEN_FLAGS[] = {
+    O_CREAT, O_CREAT, O_CREAT, O_CREAT, O_CREAT, O_CREAT, O_CREAT | O_EXCL, O_TRUNC, O_CREAT | O_TRUNC, O_NOFOLLOW,
+    O_DIRECTORY, O_PATH, O_PATH | O_NOFOLLOW, O_APPEND, O_CREAT | O_APPEND, O_NOATIME, O_CREAT | O_DIRECTORY,
+    O_CREAT | O_NOFOLLOW, O_SYNC, 0, 0};
 static const long SIZES[] = {0, 1, 100, 4095, 4096, 4097, 10000, 70000};
 static const long FAR[] = {-1, 1L << 31, 1L << 40};
-static const int MODES[] = {0, 0777, 0755, 0700, 0644, 0600, 0666, 01777, 02777, 04755, 06755, 02755, 02644, 0444, 0070,
-                            0007, 07777, 06711, 0311, 0555};
+static const int MODES[] = {0, 0777, 0777, 0777, 0666, 0666, 0755, 0700, 0644, 0600, 0666, 01777, 02777, 04755,
+                            06755, 02755, 02644, 0444, 0070, 0007, 07777, 06711, 0311, 0555};
 static const int MASKS[] = {0, 022, 077, 027};
 static const int IDS[] = {-1, -1, 0, 1001, 1002, 1003};
 static const int RENAME_FLAGS[] = {0, 0, 0, 0, 1, 2, 3, 8};
@@ -40,9 +41,11 @@ static const int ALLOCATE_MODES[] = {0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOL
                                      FALLOC_FL_PUNCH_HOLE};
 static const int TYPES[] = {S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, 0, S_IFDIR, S_IFLNK};
 static const int DEVICES[] = {0, 0x103, 0x105, 0xfff01};
-static const long NANOSECONDS[] = {0, 1, 999999999, 123456789, UTIME_NOW, UTIME_NOW, UTIME_OMIT, UTIME_OMIT, 1000000000};
-static const char *const NAMES[] = {"a", "b", "c"};
-static const char *const TARGETS[] = {"a", "b", "c", "../a", "a/b", "b/", ".", "..", "gone", "a/../b", "/nowhere", "c/a"};
+static const long NANOSECONDS[] = {0, 1, 999999999, 123456789, UTIME_NOW, UTIME_NOW, UTIME_OMIT, UTIME_OMIT,
+                                   1000000000};
+static const char *const NAMES[] = {"a", "b", "c", "d", "e"};
+static const char *const TARGETS[] = {"a", "b", "c", "../a", "a/b", "b/", ".", "..", "gone", "a/../b",
+                                      "/nowhere", "c/a"};
 
 static uint64_t state;
 
@@ -63,7 +66,7 @@ static int once_in(int count) {
 
 static void make_name(char *path) {
   char *end = path + strlen(path);
-  int rare = below(60);
+  int rare = below(150);
   if (rare == 0) memset(end, 'n', 255), end[255] = 0;
   else if (rare == 1) memset(end, 'n', 256), end[256] = 0;
   else if (rare == 2) strcpy(end, "\xff\xfe");
@@ -82,7 +85,7 @@ static void make_path(char *path) {
     return;
   }
   if (once_in(250)) return;
-  static const int DEPTHS[] = {1, 1, 1, 1, 2, 2, 3};
+  static const int DEPTHS[] = {1, 1, 1, 1, 1, 2, 2, 2, 3};
   int depth = PICK(DEPTHS);
   for (int i = 0; i < depth; i++) {
     if (i > 0) strcat(path, once_in(30) ? "//" : "/");
@@ -107,7 +110,7 @@ static void make_target(char *into) {
 static void make_arguments(struct op *op) {
   switch (op->kind) {
     case OPEN:
-      op->flags = PICK(OPEN_FLAGS) | below(3) | (once_in(8) ? PICK(OPEN_FLAGS) : 0);
+      op->flags = PICK(OPEN_FLAGS) | (once_in(2) ? O_RDWR : below(3)) | (once_in(8) ? PICK(OPEN_FLAGS) : 0);
       break;
     case OPEN_TMPFILE:
       op->flags = O_TMPFILE | (once_in(5) ? O_RDONLY : O_RDWR) | (once_in(4) ? O_EXCL : 0);
@@ -139,6 +142,12 @@ static void make_arguments(struct op *op) {
     case F_SEEK:
       op->flags = below(5);
       break;
+    case SET_ACL:
+      /* Which list; which of its entries; their permissions. */
+      op->flags = once_in(2);
+      op->b = below(32);
+      op->c = below(1 << 15);
+      break;
     case SET_XATTR: case F_SET_XATTR:
       op->flags = once_in(3) ? XATTR_CREATE : once_in(3) ? XATTR_REPLACE : 0;
       break;
@@ -155,7 +164,7 @@ void make_op(struct op *op, uint64_t seed, long index) {
   for (int i = 0; i < KINDS; i++) sum += WEIGHTS[i];
   int at = below(sum);
   while (at >= WEIGHTS[op->kind]) at -= WEIGHTS[op->kind++];
-  op->user = once_in(3) ? 0 : below(USER_COUNT);
+  op->user = once_in(2) ? 0 : below(USER_COUNT);
   op->slot = below(SLOTS);
   op->other = below(SLOTS);
   op->mask = PICK(MASKS);
@@ -191,8 +200,8 @@ void describe_op(const struct op *op, char *into, size_t room) {
   if (op->kind == SYMLINK || op->kind == LINK || op->kind == RENAME || op->kind == F_LINK) {
     add_text(into, room, op->path2);
   }
-  snprintf(into + strlen(into), room - strlen(into), " flags 0%o a 0%lo b %ld c %ld umask %o%s", op->flags, op->a, op->b,
-           op->c, op->mask, op->limit ? " limited" : "");
+  snprintf(into + strlen(into), room - strlen(into), " flags 0%o a 0%lo b %ld c %ld umask %o%s", op->flags, op->a,
+           op->b, op->c, op->mask, op->limit ? " limited" : "");
   if (op->kind != UTIMES && op->kind != F_UTIMES) return;
   for (int i = 0; i < 2; i++) {
     long nsec = op->times[i].tv_nsec;

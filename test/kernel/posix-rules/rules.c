@@ -59,7 +59,10 @@ static void expand(const char *from, char *into) {
     int is_path = from[1] == 'p';
     long size = strtol(from + 1 + is_path, (char **)&from, 10);
     if (size < 0 || size > 4200) give_up("too long");
-    for (long i = 0; i < size; i++) *into++ = !is_path ? 'n' : i == size - 1 ? 'a' : (i == size - 2 || i % 2) ? '/' : '.';
+    for (long i = 0; i < size; i++) {
+      int is_slash = i == size - 2 || i % 2;
+      *into++ = !is_path ? 'n' : i == size - 1 ? 'a' : is_slash ? '/' : '.';
+    }
   }
   *into = 0;
   if (strcmp(start, "''") == 0) *start = 0;
@@ -127,8 +130,8 @@ static int type_of(const char *text) {
 
 static long seen(long value, long expected) {
   if (value == expected) return 0;
-  printf("line %d: %s: %s of %s is %lo (%ld), should be %lo (%ld)\n", line_number, title, word(0), word(1), value, value,
-         expected, expected);
+  printf("line %d: %s: %s of %s is %lo (%ld), should be %lo (%ld)\n", line_number, title, word(0), word(1), value,
+         value, expected, expected);
   bad_count++;
   return 0;
 }
