@@ -43,7 +43,7 @@ struct user {
 
 /* What the file system under test has, beyond the least. */
 struct features {
-  int specials, xattrs, exchange, tmpfile, nanoseconds, holes, checked_by_kernel, append_only_kernel, writeback;
+  int specials, xattrs, exchange, tmpfile, nanoseconds, holes, checked_by_kernel, writeback;
 };
 
 extern const struct user USERS[];

@@ -22,7 +22,7 @@
 
 enum { OPERATIONS_MAX = 5000, SCAN_EVERY = 50, TRIES_MAX = 150 };
 
-struct features features = {1, 1, 1, 1, 1, 1, 1, 1, 0};
+struct features features = {1, 1, 1, 1, 1, 1, 1, 0};
 static const char *places[SIDES];
 static struct timespec tick;
 static int is_loud, should_shrink = 1, round_number;
