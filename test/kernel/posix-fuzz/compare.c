@@ -54,6 +54,7 @@ static void look_all(const struct op *op, struct sight sights[OBJECTS][SIDES], c
   directory_of(op->path2, directory2);
   for (int side = 0; side < SIDES; side++) {
     int root = roots[side];
+    enter(root);
     look(root, op->path, AT_SYMLINK_NOFOLLOW, &sights[0][side]);
     look(root, op->path, 0, &sights[1][side]);
     look(root, directory, 0, &sights[2][side]);
@@ -62,6 +63,7 @@ static void look_all(const struct op *op, struct sight sights[OBJECTS][SIDES], c
     look(slot_fd(op->slot, side), "", AT_EMPTY_PATH, &sights[5][side]);
     look(slot_fd(op->other, side), "", AT_EMPTY_PATH, &sights[6][side]);
     look(root, ".", 0, &sights[7][side]);
+    leave();
   }
 }
 

@@ -37,6 +37,17 @@ void become(const struct user *user) {
   if (failed) perror("cannot become another user"), exit(2);
 }
 
+void leave(void) {
+  static int outside = -1;
+  if (outside < 0) outside = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (fchdir(outside) != 0 || chroot(".") != 0) perror("cannot leave the directory"), exit(2);
+}
+
+void enter(int root) {
+  leave();
+  if (fchdir(root) != 0 || chroot(".") != 0) perror("cannot enter the directory"), exit(2);
+}
+
 int slot_fd(int slot, int side) {
   return has_slots ? slots[slot][side] : -1;
 }
@@ -227,7 +238,7 @@ static long do_file(const struct op *op, int side, uint64_t *digest) {
 
 struct outcome do_op(const struct op *op, int side, int root) {
   struct outcome outcome = {0, 0, 0};
-  if (fchdir(root) != 0) perror("cannot enter the directory"), exit(2);
+  enter(root);
   fill_bytes(op, op->kind == F_WRITE || op->kind == F_PWRITE ? data_size(op) : 0);
   mode_t before = umask(op->mask);
   struct rlimit limit = {op->limit ? (rlim_t)op->limit : RLIM_INFINITY, RLIM_INFINITY};
@@ -241,5 +252,6 @@ struct outcome do_op(const struct op *op, int side, int root) {
   limit.rlim_cur = RLIM_INFINITY;
   setrlimit(RLIMIT_FSIZE, &limit);
   umask(before);
+  leave();
   return outcome;
 }

@@ -56,6 +56,9 @@ void describe_op(const struct op *op, char *into, size_t room);
 /* Runs `op` in directory `root` of one side. */
 struct outcome do_op(const struct op *op, int side, int root);
 void become(const struct user *user);
+/* No link and no ".." leads out of `root` until leave(): what is made through one as root would stay there. */
+void enter(int root);
+void leave(void);
 int slot_fd(int slot, int side);
 void close_slots(void);
 
