@@ -16,7 +16,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const SOFTWARE = join(ROOT, 'test/kernel/software');
 const CLI = join(ROOT, 'dist/cli.js');
 /** Short things first: they say soonest that something is wrong. */
-const STEPS = ['build', 'tar', 'rsync', 'sqlite', 'tree', 'git', 'dbench', 'fio', 'fsx', 'stress-ng'];
+const STEPS = ['build', 'tar', 'rsync', 'sqlite', 'tree', 'git', 'dbench', 'posix', 'fio', 'fsx', 'stress-ng'];
 const KINDS = ['memory', 'dir', 'plain'];
 const FLAGS = ['--quick', '--memory', '--dir', '--plain', '--writeback'];
 /** What a step may ask of a file system, by the variable that it looks at. */
@@ -170,6 +170,7 @@ function runScript(script, work, outside, features) {
     OUTSIDE: outside,
     QUICK: isQuick ? '1' : '0',
     SEED: String(seed),
+    OPTIONS: options,
     ...features,
   };
   return new Promise((resolve) => {

@@ -63,12 +63,12 @@ export function setAcl(
 
 /**
  * Removing what is not there is no error. The mode stays as it is, but a stranger to the group loses set-group-ID here
- * too: no flag says so, as with SETXATTR, so we go by the one group of the caller that we know.
+ * too: no flag says so, as with SETXATTR, so we go by those groups of the caller that we know.
  */
 export function removeAcl(inode: MemoryInode, name: ByteString, quota: MemoryQuota, caller?: Caller): Errno {
   if (isSymlink(inode)) return EOPNOTSUPP;
   dropValue(inode, name, quota);
-  const isStranger = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
+  const isStranger = caller !== undefined && caller.uid !== 0 && !caller.isIn(inode.gid);
   if (name === ACCESS && isStranger) inode.mode &= ~S_ISGID;
   return OK;
 }

@@ -127,7 +127,7 @@ export function isAllowedByAcl(attr: Attr, acl: Acl, caller: Caller, wanted: num
   const groups = acl.filter(({ tag, id }) => {
     if (tag !== ACL_GROUP_OBJ && tag !== ACL_GROUP) return false;
     const gid = tag === ACL_GROUP ? id : attr.gid;
-    return gid === caller.gid || gid === caller.extraGid;
+    return caller.isIn(gid);
   });
   if (groups.length === 0) return grants(permOf(acl, ACL_OTHER) ?? 0);
   return groups.some(({ perm }) => grants(perm & mask));

@@ -2,7 +2,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import type { Timespec } from '../base/clock.ts';
 import type { AddressSpace } from '../host/address-space.ts';
-import type { AttrChange, Caller } from '../host/inode.ts';
+import { type AttrChange, Caller, lostSetId } from '../host/inode.ts';
 import { EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, EOPNOTSUPP, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
 import * as mode from '../wire/mode.ts';
@@ -21,6 +21,9 @@ const FALLOCATE_MODES: readonly number[] = [
   mode.FALLOC_FL_ZERO_RANGE,
   mode.FALLOC_FL_ZERO_RANGE | mode.FALLOC_FL_KEEP_SIZE,
 ];
+
+/** Who writes when nobody says who. */
+const NOBODY = new Caller();
 
 /** What a name costs of the size limit. */
 export function entryCost(name: ByteString): number {
@@ -44,19 +47,12 @@ export function ownerOf(parent: MemoryDirectory, bits: number, caller: Caller): 
 export function stripSetgid(parent: MemoryDirectory, bits: number, caller: Caller): number {
   const both = mode.S_ISGID | mode.S_IXGRP;
   if ((bits & both) !== both || (parent.mode & mode.S_ISGID) === 0) return bits;
-  const isMember = caller.uid === 0 || caller.gid === parent.gid || caller.extraGid === parent.gid;
+  const isMember = caller.uid === 0 || caller.isIn(parent.gid);
   return isMember ? bits : bits & ~mode.S_ISGID;
 }
 
-/**
- * Clears set-user-ID and set-group-ID. The latter without group execute means something else: it stays for members of
- * the group, of which we know one. SPEC: Linux, setattr_should_drop_sgid.
- */
-export function stripPrivileges(inode: MemoryInode, caller?: Caller): void {
-  if (isDirectory(inode)) return;
-  inode.mode &= ~mode.S_ISUID;
-  const isStranger = caller !== undefined && caller.uid !== 0 && caller.gid !== inode.gid;
-  if ((inode.mode & mode.S_IXGRP) !== 0 || isStranger) inode.mode &= ~mode.S_ISGID;
+export function stripPrivileges(inode: MemoryInode, caller = NOBODY): void {
+  inode.mode &= ~lostSetId(inode.mode, inode.gid, caller);
 }
 
 export function resize(inode: MemoryInode, size: number): Errno {

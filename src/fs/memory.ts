@@ -55,7 +55,7 @@ export interface MemoryOptions {
 }
 
 const LINK_MAX = 2 ** 31 - 1;
-const { FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_FH } = FATTR_FLAGS;
+const { FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_KILL_SUIDGID } = FATTR_FLAGS;
 
 export class MemoryFileSystem implements FileSystem<MemoryInode> {
   readonly root: MemoryDirectory;
@@ -108,13 +108,12 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
     const { valid } = change;
     const now = this.#stamp();
     if ((valid & FATTR_SIZE) !== 0) {
-      const isSame = inode.size === change.size;
       const errno = rules.resize(inode, change.size);
       if (errno !== OK) return errno;
-      // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
-      if (!isSame || (valid & FATTR_FH) !== 0) inode.modified(now);
+      // SPEC: truncate(2): also if the size is what it was.
+      inode.modified(now);
     }
-    if ((valid & (FATTR_UID | FATTR_GID | FATTR_SIZE)) !== 0) dropCapabilities(inode, this.#quota);
+    if ((valid & (FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_KILL_SUIDGID)) !== 0) dropCapabilities(inode, this.#quota);
     rules.applyChange(inode, change, caller, now);
     return OK;
   }

@@ -2,11 +2,12 @@
 import type { ByteString } from '../base/bytes.ts';
 import { EINVAL, EISDIR, EPERM, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
+import { S_ISGID, S_ISUID, S_IXGRP } from '../wire/mode.ts';
 import { truncateInode } from './file-change.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 import { mayOpen } from './open-calls.ts';
-import { isInGroup, isOwner, MAY_WRITE, permission } from './permission.ts';
+import { isInGroup, isOwner, MAY_WRITE, maySetGroupId, permission } from './permission.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_ATIME_NOW, FATTR_MTIME_NOW } = FATTR_FLAGS;
 const NSEC_PER_SEC = 1_000_000_000;
@@ -41,21 +42,22 @@ export function chmodInode(mount: Mount, inode: Inode, mode: number): Errno {
   if (owned !== OK) return owned;
   const { change } = mount.attrs;
   change.valid = FATTR_MODE;
-  change.mode = inode.type | (mode & 0o7777);
+  // SPEC: Linux, setattr_prepare: set-group-ID is for members of the group.
+  change.mode = inode.type | (mode & (maySetGroupId(inode, mount.session.credentials) ? 0o7777 : 0o7777 & ~S_ISGID));
   return mount.inodes.change(inode);
 }
 
 /** −1 leaves an id as it is. Only root gives files away; an owner may give a file to its own group. */
 export function chownInode(mount: Mount, inode: Inode, uid: number, gid: number): Errno {
   const { credentials } = mount.session;
-  const owned = mustOwn(mount, inode);
+  const changesNothing = uid === -1 && gid === -1;
+  const owned = changesNothing ? mayLoseSetId(mount, inode) : mustOwn(mount, inode);
   if (owned !== OK) return owned;
   const givesAway =
     (uid !== -1 && uid !== inode.uid) || (gid !== -1 && gid !== inode.gid && !isInGroup(credentials, gid));
   if (credentials.uid !== 0 && givesAway) return EPERM;
   const { change } = mount.attrs;
   change.valid = (uid === -1 ? 0 : FATTR_UID) | (gid === -1 ? 0 : FATTR_GID);
-  if (change.valid === 0) return OK;
   const kills = !inode.isDirectory && mount.session.has('FUSE_HANDLE_KILLPRIV_V2');
   if (kills) change.valid |= FATTR_FLAGS.FATTR_KILL_SUIDGID;
   change.uid = uid;
@@ -65,8 +67,11 @@ export function chownInode(mount: Mount, inode: Inode, uid: number, gid: number)
 
 export function utimensInode(mount: Mount, inode: Inode, atime: TimeChange, mtime: TimeChange): Errno {
   if (!isTime(atime) || !isTime(mtime)) return EINVAL;
+  if (atime === 'omit' && mtime === 'omit') return OK;
   const isNow = atime === 'now' && mtime === 'now';
-  const allowed = isNow && mayOpen(mount, inode, MAY_WRITE) === OK ? OK : mustOwn(mount, inode);
+  const owned = mustOwn(mount, inode);
+  // SPEC: utimensat(2): now is for whoever may write, too, and without that it is EACCES.
+  const allowed = owned === EPERM && isNow ? mayOpen(mount, inode, MAY_WRITE) : owned;
   if (allowed !== OK) return allowed;
   const { change } = mount.attrs;
   change.valid = 0;
@@ -82,7 +87,17 @@ export function utimensInode(mount: Mount, inode: Inode, atime: TimeChange, mtim
     change.mtime = mtime.sec;
     change.mtimensec = mtime.nsec;
   }
-  return change.valid === 0 ? OK : mount.inodes.change(inode);
+  return mount.inodes.change(inode);
+}
+
+/** SPEC: Linux, chown_common: changing neither owner nor group takes set-ID bits, which are the owner's to take. */
+function mayLoseSetId(mount: Mount, inode: Inode): Errno {
+  const errno = mount.inodes.refresh(inode);
+  if (errno !== OK || inode.isDirectory) return errno;
+  const { credentials } = mount.session;
+  const losesGroup = (inode.mode & S_IXGRP) !== 0 || !maySetGroupId(inode, credentials);
+  const lost = inode.mode & (losesGroup ? S_ISUID | S_ISGID : S_ISUID);
+  return lost === 0 || isOwner(inode, credentials) ? OK : EPERM;
 }
 
 function mustOwn(mount: Mount, inode: Inode): Errno {

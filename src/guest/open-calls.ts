@@ -11,6 +11,7 @@ import {
   ENOTDIR,
   ENXIO,
   EOPNOTSUPP,
+  EPERM,
   type Errno,
   ESTALE,
   OK,
@@ -25,7 +26,7 @@ import { NO_FH, OpenFile } from './file.ts';
 import { truncateInode } from './file-change.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
-import { MAY_EXEC, MAY_READ, MAY_WRITE, permission } from './permission.ts';
+import { isOwner, MAY_EXEC, MAY_READ, MAY_WRITE, permission } from './permission.ts';
 import { ENTRY_OUT_SIZE } from './request-names.ts';
 
 /** Flags that are ours: the host does not hear of them in OPEN. */
@@ -104,6 +105,7 @@ function openInode(mount: Mount, inode: Inode, flags: number): OpenFile | Errno 
   const isTruncating = (flags & m.O_TRUNC) !== 0 && inode.isRegular;
   const allowed = mayOpen(mount, inode, wantedAccess(flags));
   if (allowed !== OK) return allowed;
+  if ((flags & m.O_NOATIME) !== 0 && !isOwner(inode, mount.session.credentials)) return EPERM;
   const isAtomic = mount.session.has('FUSE_ATOMIC_O_TRUNC');
   const file = openHandle(mount, inode, flags, isAtomic ? flags & ~NOT_SENT : flags & ~NOT_SENT & ~m.O_TRUNC);
   if (typeof file === 'number' || !isTruncating) return file;

@@ -174,6 +174,11 @@ function renameOnto(
   if (refused !== OK) return refused;
   // SPEC: rename(2): two names of one file: nothing happens.
   if (child === target) return OK;
+  if (parent !== newParent) {
+    const isExchange = (flags & RENAME_EXCHANGE) !== 0;
+    const allowed = mayReparent(mount, child) || (isExchange ? mayReparent(mount, target) : OK);
+    if (allowed !== OK) return allowed;
+  }
   const errno = names.rename(parent.nodeid, name, newParent.nodeid, newName, flags);
   if (errno !== OK) return errno;
   inodes.expire(parent);
@@ -190,8 +195,13 @@ function checkTarget(child: Inode, target: Inode | undefined, flags: number): Er
   if (target === undefined) return isExchange ? ENOENT : OK;
   if ((flags & RENAME_NOREPLACE) !== 0) return EEXIST;
   if (isExchange || child === target) return OK;
-  if (child.isDirectory && !target.isDirectory) return ENOTDIR;
-  return !child.isDirectory && target.isDirectory ? EISDIR : OK;
+  // Onto a directory is the host's to refuse: with ENOTEMPTY if it is above the file, else with EISDIR.
+  return child.isDirectory && !target.isDirectory ? ENOTDIR : OK;
+}
+
+/** SPEC: Linux, vfs_rename: a directory that gets another ".." is written to. */
+function mayReparent(mount: Mount, inode: Inode | undefined): Errno {
+  return inode?.isDirectory === true ? mayOpen(mount, inode, MAY_WRITE) : OK;
 }
 
 function replace(
@@ -255,7 +265,14 @@ function resolveNew(mount: Mount, base: Inode, path: ByteString, isDirectory: bo
     const found = mount.dentries.lookup(namei.parent, namei.name);
     return found === OK ? EEXIST : found;
   }
-  return mayOpen(mount, namei.parent, MAY_WRITE | MAY_EXEC);
+  return mayCreate(mount, namei.parent, namei.name);
+}
+
+/** SPEC: Linux, filename_create: what is there is EEXIST, also where nothing may be made. */
+function mayCreate(mount: Mount, parent: Inode, name: ByteString): Errno {
+  const allowed = mayOpen(mount, parent, MAY_WRITE | MAY_EXEC);
+  if (allowed === OK || mayOpen(mount, parent, MAY_EXEC) !== OK) return allowed;
+  return mount.dentries.lookup(parent, name) === OK ? EEXIST : allowed;
 }
 
 function lookupForDelete(mount: Mount, parent: Inode, name: ByteString): Errno {

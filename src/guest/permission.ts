@@ -36,3 +36,8 @@ export function mayDelete(directory: Inode, child: Inode, who: Credentials): Err
 export function isOwner(inode: Inode, who: Credentials): boolean {
   return who.uid === 0 || who.uid === inode.uid;
 }
+
+/** Whether `who` may give the inode set-group-ID. */
+export function maySetGroupId(inode: Inode, who: Credentials): boolean {
+  return who.uid === 0 || isInGroup(who, inode.gid);
+}

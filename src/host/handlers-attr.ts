@@ -7,14 +7,14 @@ import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { R_OK, S_IFDIR, S_IFREG, S_ISGID, W_OK, X_OK } from '../wire/mode.ts';
 import { losesSetgid } from './acl.ts';
 import type { Call } from './call.ts';
-import type { Attr, AttrChange, Caller, Inode } from './inode.ts';
-import { isAllowed } from './permission.ts';
+import { type Attr, type AttrChange, type Caller, type Inode, lostSetId } from './inode.ts';
+import { checkOwner, isAllowed } from './permission.ts';
 import { nanoseconds, readAttr, replyAttr, wallClock } from './reply.ts';
 import { ARGS, callerOf } from './request.ts';
 import type { Session } from './session.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE, FATTR_ATIME, FATTR_MTIME, FATTR_FH } = FATTR_FLAGS;
-const { FATTR_ATIME_NOW, FATTR_MTIME_NOW, FATTR_CTIME } = FATTR_FLAGS;
+const { FATTR_ATIME_NOW, FATTR_MTIME_NOW, FATTR_CTIME, FATTR_KILL_SUIDGID } = FATTR_FLAGS;
 const { FUSE_GETATTR_FH } = GETATTR_FLAGS;
 const NSEC_PER_SEC = 1e9;
 /** STATX_BASIC_STATS | STATX_BTIME. SPEC: include/uapi/linux/stat.h. */
@@ -37,6 +37,10 @@ export function setattr(session: Session, call: Call, inode: Inode): Errno {
   if (!hasGoodTimes(change)) return EINVAL;
   fillNow(session, change);
   const caller = callerOf(session, call, 0);
+  if (isEmptyChange(valid)) {
+    if (isForOwnersOnly(session, inode, caller)) return replyAttr(session, call, inode);
+    change.valid |= FATTR_KILL_SUIDGID;
+  }
   if ((valid & FATTR_MODE) !== 0 && mustDropSetgid(session, inode, caller)) change.mode &= ~S_ISGID;
   const errno = session.fs.setattr(inode, change, caller);
   return errno === OK ? replyAttr(session, call, inode) : errno;
@@ -121,6 +125,21 @@ function hasGoodTimes(change: AttrChange): boolean {
     ((valid & FATTR_MTIME) === 0 || change.mtimensec < NSEC_PER_SEC) &&
     ((valid & FATTR_CTIME) === 0 || change.ctimensec < NSEC_PER_SEC)
   );
+}
+
+/** Nothing is to change: chown(2) of neither owner nor group, or a write(2) that Linux prepares. */
+function isEmptyChange(valid: number): boolean {
+  return (valid & ~(FATTR_FH | FATTR_CTIME)) === 0;
+}
+
+/**
+ * It moves ctime and costs the set-ID bits all the same. Only the owner may take those away by chown(2), but the WRITE
+ * that may follow does so for anybody: for others nothing happens yet. SPEC: Linux, chown_common, file_remove_privs.
+ */
+function isForOwnersOnly(session: Session, inode: Inode, caller: Caller): boolean {
+  const { attr } = session;
+  if (session.fs.getattr(inode, attr) !== OK) return false;
+  return lostSetId(attr.mode, attr.gid, caller) !== 0 && checkOwner(attr, caller) !== OK;
 }
 
 /** "Now" is the host's now: file systems see plain times only. */

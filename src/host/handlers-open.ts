@@ -109,8 +109,7 @@ function checkOpen(session: Session, inode: Inode, flags: number): Errno {
 function truncateOnOpen(session: Session, call: Call, inode: Inode, flags: number, openFlags: number): Errno {
   if ((flags & mode.O_TRUNC) === 0 || !session.negotiated.has('FUSE_ATOMIC_O_TRUNC')) return OK;
   const { change } = session;
-  // As through a descriptor: the times change even if the size does not.
-  change.valid = FATTR_FLAGS.FATTR_SIZE | FATTR_FLAGS.FATTR_FH;
+  change.valid = FATTR_FLAGS.FATTR_SIZE;
   if ((openFlags & FUSE_OPEN_KILL_SUIDGID) !== 0) change.valid |= FATTR_FLAGS.FATTR_KILL_SUIDGID;
   change.size = 0;
   return session.fs.setattr(inode, change, callerOf(session, call, 0));

@@ -5,6 +5,7 @@
  * last one goes, the file system hears `forget` and may drop the object (if it has no name any more) or its descriptor.
  */
 import type { NodeId } from '../wire/ids.ts';
+import { S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP } from '../wire/mode.ts';
 import type { AddressSpace } from './address-space.ts';
 
 export abstract class Inode {
@@ -69,6 +70,9 @@ export class StatFs {
   frsize = 4096;
 }
 
+/** The supplementary groups of a client's process, as far as somebody knows them. */
+export type GroupsOf = (pid: number) => readonly number[];
+
 /** Who asks: from the request's header. `umask` is 0 unless the operation carries one. */
 export class Caller {
   uid = 0;
@@ -77,4 +81,21 @@ export class Caller {
   umask = 0;
   /** The group of the directory, if the caller is in it besides `gid`; −1 otherwise, or if nobody said so. */
   extraGid?: number = -1;
+  /** Asked only where the groups decide. */
+  groupsOf?: GroupsOf | undefined = undefined;
+
+  isIn(gid: number): boolean {
+    return gid === this.gid || gid === this.extraGid || this.groupsOf?.(this.pid).includes(gid) === true;
+  }
+}
+
+/**
+ * Which of the set-ID bits a file loses when the caller changes its content or its owner. Set-group-ID without group
+ * execute is for members of the group. SPEC: Linux, setattr_should_drop_suidgid.
+ */
+export function lostSetId(mode: number, gid: number, caller: Caller): number {
+  if ((mode & S_IFMT) === S_IFDIR) return 0;
+  let lost = mode & S_ISUID;
+  if ((mode & S_ISGID) !== 0 && ((mode & S_IXGRP) !== 0 || (caller.uid !== 0 && !caller.isIn(gid)))) lost |= S_ISGID;
+  return lost;
 }

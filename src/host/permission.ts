@@ -2,8 +2,9 @@
  * Who may do what to one inode: the rules of Linux on its attributes and its access control list, as pure functions.
  *
  * The superuser is uid 0, with all capabilities. Of the caller's groups a request names one, and on creation perhaps a
- * second one: whoever gets at a file only through another supplementary group is refused. SPEC: fuse.h, fuse_in_header,
- * FUSE_CREATE_SUPP_GROUP; Linux, fs/namei.c: generic_permission; fs/attr.c: setattr_prepare, notify_change.
+ * second one; the others count where the host can look them up (`groupsOf`), as for a kernel on the same machine; else
+ * whoever gets at a file only through one of them is refused. SPEC: fuse.h, fuse_in_header, FUSE_CREATE_SUPP_GROUP;
+ * Linux, fs/namei.c: generic_permission; fs/attr.c: setattr_prepare, notify_change.
  */
 import { EACCES, EPERM, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
@@ -15,17 +16,16 @@ const { FATTR_ATIME_NOW, FATTR_MTIME_NOW } = FATTR_FLAGS;
 const RWX = R_OK | W_OK | X_OK;
 const ANY_EXECUTE = 0o111;
 
-export function isMember(caller: Caller, gid: number): boolean {
-  return caller.gid === gid || caller.extraGid === gid;
-}
-
 /** Tells whether the caller may do all of `wanted`: R_OK, W_OK, X_OK. `listed`: what the access list says, if any. */
 export function isAllowed(attr: Attr, caller: Caller, wanted: number, listed?: boolean): boolean {
   if (caller.uid === 0) return isAllowedToSuperuser(attr, wanted);
   if (caller.uid === attr.uid) return (wanted & ~(attr.mode >> 6) & RWX) === 0;
   if (listed !== undefined) return listed;
-  const bits = isMember(caller, attr.gid) ? attr.mode >> 3 : attr.mode;
-  return (wanted & ~bits & RWX) === 0;
+  const asGroup = (wanted & ~(attr.mode >> 3) & RWX) === 0;
+  const asOther = (wanted & ~attr.mode & RWX) === 0;
+  // Looking up groups costs: only where it makes a difference.
+  if (asGroup === asOther) return asOther;
+  return caller.isIn(attr.gid) ? asGroup : asOther;
 }
 
 /** In a sticky directory only the owners of file and directory may take a name away. SPEC: Linux, __check_sticky. */
@@ -56,7 +56,7 @@ export function checkChange(
   if ((valid & FATTR_SIZE) !== 0 && !mayWrite) return EACCES;
   const isOwner = caller.uid === attr.uid;
   if ((valid & FATTR_UID) !== 0 && !(isOwner && change.uid === attr.uid)) return EPERM;
-  const isOwnGroup = change.gid === attr.gid || isMember(caller, change.gid);
+  const isOwnGroup = change.gid === attr.gid || caller.isIn(change.gid);
   if ((valid & FATTR_GID) !== 0 && !(isOwner && isOwnGroup)) return EPERM;
   if ((valid & FATTR_MODE) !== 0 && !isOwner) return EPERM;
   if (isOwner || (valid & (FATTR_ATIME | FATTR_MTIME | FATTR_CTIME)) === 0) return OK;

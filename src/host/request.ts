@@ -30,6 +30,7 @@ export function callerOf(session: Session, call: Call, umask: number): Caller {
   caller.gid = InHeader.gid.get(call.request, 0);
   caller.pid = InHeader.pid.get(call.request, 0);
   caller.extraGid = InHeader.total_extlen.get(call.request, 0) === 0 ? -1 : extraGidOf(call);
+  caller.groupsOf = session.options.groupsOf;
   caller.umask = session.negotiated.has('FUSE_DONT_MASK') ? umask : 0;
   return caller;
 }

@@ -21,7 +21,7 @@ import { dispatch } from './dispatch.ts';
 import type { FileSystem } from './file-system.ts';
 import { HandleTable } from './handle-table.ts';
 import { Negotiated } from './init.ts';
-import { Attr, AttrChange, Caller, type Inode, StatFs } from './inode.ts';
+import { Attr, AttrChange, Caller, type GroupsOf, type Inode, StatFs } from './inode.ts';
 import { type InodeStore, LookupCounts } from './inode-store.ts';
 import { LockClient } from './lock-client.ts';
 import type { LockTable } from './lock-table.ts';
@@ -53,6 +53,8 @@ export interface SessionOptions {
   readonly checksPermissions: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
+  /** A request names one group of its caller; whoever can look up the others says so. */
+  readonly groupsOf: GroupsOf | undefined;
 }
 
 export const SESSION_DEFAULTS: SessionOptions = {
@@ -69,6 +71,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
   writebackCache: false,
   checksPermissions: false,
   usesDax: () => true,
+  groupsOf: undefined,
 };
 
 /** What all sessions of a host share. */

@@ -15,7 +15,7 @@ import {
 import { describe, expect, test } from 'vitest';
 import { PAGE_SIZE } from '../../assembly/layout.ts';
 import { bytesOfText } from '../../src/base/bytes.ts';
-import { StatFs } from '../../src/host/inode.ts';
+import { Caller, StatFs } from '../../src/host/inode.ts';
 import { EOPNOTSUPP, errnoName } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import {
@@ -180,6 +180,28 @@ describe.each(ANCHORS)('files in a directory anchored by %s', (anchor) => {
     check(world.setattr(file, { valid: FATTR_SIZE | FATTR_KILL_SUIDGID, size: 1 }));
     // Without group execute the bit means mandatory locking, and stays.
     expect(modeOf() & 0o4000).toBe(0);
+  });
+
+  test.runIf(isRoot)('a chown of nothing takes set-id bits too, and moves ctime', () => {
+    const world = bootDir({ anchor });
+    const file = world.create(world.fs.root, 'file', 0o6755);
+    const { ctimeMs } = lstatSync(world.out('file'));
+    while (Date.now() - ctimeMs < 20);
+    check(world.setattr(file, { valid: FATTR_KILL_SUIDGID }));
+    const after = lstatSync(world.out('file'));
+    expect([after.mode & 0o7777, after.ctimeMs > ctimeMs]).toEqual([0o755, true]);
+  });
+
+  test('a hole behind the end changes nothing but the times', () => {
+    const world = bootDir({ anchor });
+    world.put('file', 'abc');
+    const file = world.walk('file');
+    check(world.fs.open(file, O_WRONLY));
+    utimesSync(world.out('file'), 1000, 1000);
+    check(world.fs.fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 10, new Caller()));
+    const { size, mtimeMs, atimeMs } = lstatSync(world.out('file'));
+    expect([size, mtimeMs > 1_000_000, atimeMs]).toEqual([3, true, 1_000_000]);
+    world.fs.release(file, O_WRONLY);
   });
 
   test("somebody else's change is seen, and pages stored into are kept", () => {

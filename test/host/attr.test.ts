@@ -3,7 +3,7 @@ import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, EROFS, ESTALE, OK } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS, GETATTR_FLAGS } from '../../src/wire/flags.ts';
 import { AccessIn, GetattrIn, StatfsOut, StatxIn, StatxOut } from '../../src/wire/fuse.ts';
-import { S_IFCHR, S_IFDIR } from '../../src/wire/mode.ts';
+import { S_IFCHR, S_IFDIR, S_IFREG } from '../../src/wire/mode.ts';
 import { decode } from '../../src/wire/struct.ts';
 import { bytes, type Client, ok } from './client.ts';
 import { boot } from './world.ts';
@@ -56,6 +56,19 @@ describe('SETATTR', () => {
     expect([attr.mode & 0o7777, attr.uid, attr.gid]).toEqual([0o600, 5, 0]);
   });
 
+  test('of nothing moves ctime and takes set-ID bits, but not for a stranger', () => {
+    const { client, clock } = boot();
+    const file = ok(client.mknod(1, 'a', S_IFREG | 0o6755));
+    clock.advance(1000);
+    const empty = (uid: number) => ok(Object.assign(client, { uid }).setattr(file.nodeid, { valid: 0 }));
+    const stranger = empty(5);
+    expect([stranger.mode & 0o7777, stranger.ctime]).toEqual([0o6755, file.attr.ctime]);
+    const owner = empty(0);
+    expect([owner.mode & 0o7777, owner.ctime]).toEqual([0o755, file.attr.ctime + 1]);
+    clock.advance(1000);
+    expect(empty(5).ctime).toBe(file.attr.ctime + 2);
+  });
+
   test('sets times to the nanosecond, also before 1970', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));
@@ -98,6 +111,14 @@ describe('SETATTR', () => {
     const data = ok(client.read(a.nodeid, a.fh, 0, 8));
     expect([...data]).toEqual([97, 98, 99, 0, 0, 0, 0, 0]);
     check();
+  });
+
+  test('the size that it has is a change too: mtime and ctime move', () => {
+    const { client, clock } = boot();
+    const file = ok(client.create(1, 'a'));
+    clock.advance(1000);
+    const attr = ok(client.setattr(file.nodeid, { valid: FATTR_SIZE, size: 0 }));
+    expect([attr.mtime - file.attr.mtime, attr.ctime - file.attr.ctime]).toEqual([1, 1]);
   });
 
   test('by a stale handle is EBADF', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
+import { Caller } from '../../src/host/inode.ts';
 import type { Mapper } from '../../src/host/mapper-types.ts';
 import { EBADF, EINVAL, EISDIR, ENOMEM, ENOSYS, EROFS, type Errno, OK } from '../../src/wire/errno.ts';
 import { SetupmappingIn } from '../../src/wire/fuse.ts';
@@ -103,7 +104,7 @@ describe('SETUPMAPPING', () => {
 
   test('writing on a read-only file system is EROFS', () => {
     const world = bootWithWindow({ wrap: (fs) => new ReadOnlyFileSystem(fs) });
-    const caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+    const caller = Object.assign(new Caller(), { uid: 0, gid: 0, pid: 0, umask: 0 });
     world.memory.mknod(world.memory.root, 'a' as never, 0o100644, 0, caller);
     const { nodeid } = ok(world.client.lookup(1, 'a'));
     expect([setup(world.client, nodeid, { flags: 3 }), setup(world.client, nodeid, { flags: 2 })]).toEqual([EROFS, OK]);

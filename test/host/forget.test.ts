@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Prng } from '../../src/base/prng.ts';
+import { Caller } from '../../src/host/inode.ts';
 import { InodeStore, LookupCounts } from '../../src/host/inode-store.ts';
 import { EBADF, ESTALE, OK } from '../../src/wire/errno.ts';
 import { ForgetOne } from '../../src/wire/fuse.ts';
@@ -129,7 +130,7 @@ test('the store forgets an inode with its last hold, and only then', () => {
   Object.defineProperty(fs, 'root', { value: Object.assign(Object.create(memory.root), { holds: 0, nodeid: 0 }) });
   const store = new InodeStore(fs);
   const lookups = new LookupCounts(store);
-  const caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+  const caller = Object.assign(new Caller(), { uid: 0, gid: 0, pid: 0, umask: 0 });
   const inode = memory.mknod(memory.root, 'a' as never, 0o100644, 0, caller);
   if (typeof inode === 'number') throw new Error('mknod failed');
   lookups.add(inode);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
+import { Caller } from '../../src/host/inode.ts';
 import {
   EBADF,
   EFBIG,
@@ -78,7 +79,7 @@ describe('OPEN', () => {
     [O_RDONLY | O_TRUNC, EROFS],
   ])('with flags %i on a read-only file system is errno %i', (flags, errno) => {
     const { attach, memory } = boot({ wrap: (fs) => new ReadOnlyFileSystem(fs) });
-    const caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+    const caller = Object.assign(new Caller(), { uid: 0, gid: 0, pid: 0, umask: 0 });
     memory.mknod(memory.root, 'a' as never, 0o100644, 0, caller);
     const client = attach();
     client.init();

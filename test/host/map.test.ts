@@ -1,6 +1,8 @@
 /** MAP and UNMAP message by message: what is granted, what is asked back, what is refused. */
+
 import { describe, expect, test } from 'vitest';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
+import { Caller } from '../../src/host/inode.ts';
 import type { Mapper } from '../../src/host/mapper-types.ts';
 import { EBADF, EINVAL, EIO, EISDIR, ENOMEM, ENOSYS, EROFS, type Errno, OK } from '../../src/wire/errno.ts';
 import { SetupmappingIn } from '../../src/wire/fuse.ts';
@@ -310,7 +312,7 @@ describe('refusals', () => {
     const l = ok(client.symlink(1, 'l', 'x'));
     expect([99, 1, l.nodeid].map((nodeid) => map(client, nodeid, 0).errno)).toEqual([EBADF, EISDIR, EINVAL]);
     const world = bootWithWindow(4, { wrap: (fs) => new ReadOnlyFileSystem(fs) });
-    const caller = { uid: 0, gid: 0, pid: 0, umask: 0 };
+    const caller = new Caller();
     world.memory.mknod(world.memory.root, 'a' as never, 0o100644, 0, caller);
     const { nodeid } = ok(world.client.lookup(1, 'a'));
     expect(map(world.client, nodeid, 0, { flags: WRITE }).errno).toBe(EROFS);

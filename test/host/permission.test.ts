@@ -1,7 +1,7 @@
 /** Permissions as the server checks them for a client that does not: the pure rules, then each operation. */
 import { describe, expect, test } from 'vitest';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
-import { Attr, AttrChange, Caller } from '../../src/host/inode.ts';
+import { Attr, AttrChange, Caller, lostSetId } from '../../src/host/inode.ts';
 import { checkChange, isAllowed, isKeptBySticky } from '../../src/host/permission.ts';
 import { EACCES, ENODATA, ENOENT, EPERM, ESTALE, errnoName, OK } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS, INIT_FLAG_BITS } from '../../src/wire/flags.ts';
@@ -52,6 +52,21 @@ describe('the mode bits', () => {
 
   test('the group that a creation brings along counts', () => {
     expect(rwx(attrOf(S_IFREG | 0o060), callerOf(BOB, BOB, STAFF))).toBe('rw-');
+  });
+
+  test('groups that the host can look up count, and are looked up only where they decide', () => {
+    const asked: number[] = [];
+    const groupsOf = (pid: number) => {
+      asked.push(pid);
+      return [1, STAFF];
+    };
+    const caller = Object.assign(callerOf(BOB, BOB), { pid: 77, groupsOf });
+    expect([rwx(attrOf(S_IFREG | 0o055), caller), asked]).toEqual(['r-x', []]);
+    expect(rwx(attrOf(S_IFREG | 0o062), caller)).toBe('rw-');
+    expect(new Set(asked)).toEqual(new Set([77]));
+    expect(lostSetId(S_IFREG | 0o2600, STAFF, caller)).toBe(0);
+    expect(lostSetId(S_IFREG | 0o6610, STAFF, caller)).toBe(0o6000);
+    expect(lostSetId(S_IFREG | 0o2600, ANN, caller)).toBe(0o2000);
   });
 
   test.each([

@@ -7,12 +7,12 @@
  */
 import { type BigIntStats, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import type { Clock, Timespec } from '../../base/clock.ts';
-import type { Attr, AttrChange, Caller } from '../../host/inode.ts';
+import { type Attr, type AttrChange, type Caller, lostSetId } from '../../host/inode.ts';
 import { EINVAL, EISDIR, type Errno, OK } from '../../wire/errno.ts';
 import { FATTR_FLAGS } from '../../wire/flags.ts';
-import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
+import { S_IFDIR, S_IFLNK, S_IFREG } from '../../wire/mode.ts';
 import type { Anchor, FileTime } from './anchor.ts';
-import { ACCESS_WRITE, dropSuidgid, type FileData } from './data.ts';
+import type { FileData } from './data.ts';
 import { throwErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import { type Native, type NativeTime, UTIME_NOW, UTIME_OMIT } from './native.ts';
@@ -26,7 +26,6 @@ const {
   FATTR_MTIME,
   FATTR_ATIME_NOW,
   FATTR_MTIME_NOW,
-  FATTR_FH,
   FATTR_KILL_SUIDGID,
 } = FATTR_FLAGS;
 
@@ -83,12 +82,10 @@ export class AttributeChanger {
     if ((valid & FATTR_SIZE) !== 0 && inode.type !== S_IFREG) return inode.type === S_IFDIR ? EISDIR : EINVAL;
     // A write-back after the change would set the times again.
     if ((valid & (FATTR_SIZE | FATTR_TIMES)) !== 0) this.#data.flush(inode);
-    if ((valid & (FATTR_UID | FATTR_GID)) !== 0) this.#setOwner(inode, change);
-    if ((valid & FATTR_KILL_SUIDGID) !== 0 && (valid & FATTR_SIZE) === 0) this.#dropSuidgid(inode, caller);
-    const isSame =
-      (valid & (FATTR_SIZE | FATTR_FH)) === FATTR_SIZE && Number(this.#anchor.stat(inode).size) === change.size;
-    // SPEC: Linux: truncate(2) to the size it has changes no time; with a descriptor, or by O_TRUNC, it does.
-    if ((valid & FATTR_SIZE) !== 0 && !isSame) {
+    const isChown =
+      (valid & (FATTR_UID | FATTR_GID)) !== 0 || (valid & (FATTR_KILL_SUIDGID | FATTR_SIZE)) === FATTR_KILL_SUIDGID;
+    if (isChown) this.#setOwner(inode, change, caller);
+    if ((valid & FATTR_SIZE) !== 0) {
       const killer = (valid & FATTR_KILL_SUIDGID) !== 0 ? caller : undefined;
       const failed = this.#data.resize(inode, change.size, killer);
       if (failed !== OK) return failed;
@@ -112,17 +109,17 @@ export class AttributeChanger {
     this.#data.after(inode);
   }
 
-  #setOwner(inode: DirInode, change: AttrChange): void {
+  /** Also of neither owner nor group: it costs set-ID bits and moves ctime. */
+  #setOwner(inode: DirInode, change: AttrChange, caller: Caller): void {
+    const before = this.#anchor.stat(inode);
     const uid = (change.valid & FATTR_UID) !== 0 ? change.uid : UNCHANGED;
     const gid = (change.valid & FATTR_GID) !== 0 ? change.gid : UNCHANGED;
     this.chown(inode, uid, gid);
-  }
-
-  #dropSuidgid(inode: DirInode, caller: Caller): void {
-    if (inode.type !== S_IFREG) return;
-    this.#data.before(inode);
-    dropSuidgid(this.#data.ensure(inode, ACCESS_WRITE), caller);
-    this.#data.after(inode);
+    if (inode.type === S_IFLNK) return;
+    // The system knows only us.
+    const bits = Number(this.#anchor.stat(inode).mode);
+    const lost = lostSetId(Number(before.mode), Number(before.gid), caller);
+    if ((bits & lost) !== 0) this.chmod(inode, bits & 0o7777 & ~lost);
   }
 
   #setTimes(inode: DirInode, change: AttrChange): void {

@@ -11,12 +11,12 @@
 import { type BigIntStats, constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
 import type { AddressSpace } from '../../host/address-space.ts';
 import type { PageBacking } from '../../host/file-pages.ts';
-import type { Caller } from '../../host/inode.ts';
+import { type Caller, lostSetId } from '../../host/inode.ts';
 import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
 import { EACCES, ENFILE, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
-import { S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../wire/mode.ts';
+import { S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
 import { DescriptorSet } from './descriptors.ts';
 import { DirError, errnoOf, isErrno } from './errors.ts';
@@ -299,16 +299,11 @@ class FileBacking implements PageBacking {
   }
 }
 
-/**
- * Drops the bits that let others run the file as its owner. As root the system does not do it for us. Set-group-ID
- * without group execute stays for members of the group, of which we know one. SPEC: Linux, setattr_should_drop_sgid.
- */
+/** Drops the bits that let others run the file as its owner. As root the system does not do it for us. */
 export function dropSuidgid(fd: number, killer: Caller): void {
   const stats = fstatSync(fd);
-  const mode = stats.mode & 0o7777;
-  const dropsGroup = (mode & S_IXGRP) !== 0 || (killer.uid !== 0 && killer.gid !== stats.gid);
-  const kept = mode & ~(S_ISUID | (dropsGroup ? S_ISGID : 0));
-  if (kept !== mode) fchmodSync(fd, kept);
+  const lost = lostSetId(stats.mode, stats.gid, killer);
+  if (lost !== 0) fchmodSync(fd, stats.mode & 0o7777 & ~lost);
 }
 
 /** Nobody has the file open, and it can be found again. */

@@ -50,8 +50,10 @@ export class Ranges {
       const failed = zeroRange(this.#data, inode, pos, end - pos);
       if (failed !== OK) return failed;
     }
-    if (keepsSize || pos + size <= fileSize) return OK;
-    return this.#data.resize(inode, pos + size, undefined);
+    const isGrowing = !keepsSize && pos + size > fileSize;
+    // The same size again: nothing was written, but the times change all the same.
+    if (!isGrowing && kind !== 0 && pos < end) return OK;
+    return this.#data.resize(inode, isGrowing ? pos + size : fileSize, undefined);
   }
 
   /** Returns the position found, or an errno negated. */

@@ -16,6 +16,7 @@ import type { NodeId } from '../../wire/ids.ts';
 import { NOTIFIES } from '../../wire/ops.ts';
 import { Answerer } from './answerer.ts';
 import { DescriptorDevice } from './device.ts';
+import { groupsOf } from './groups.ts';
 import { threadNumber } from './guard.ts';
 import { BOX_CLOSED, BOX_GONE, BOX_OFFERED, BOX_OPEN, Mailbox } from './mailbox.ts';
 import { NotifyQueue } from './notify-queue.ts';
@@ -120,7 +121,7 @@ export class KernelPort implements HostPort, NotifyTarget {
   #begin(): boolean {
     const { server, name, log, tell, buffer } = this.#options;
     const { fd, ...options } = this.#box.options();
-    const session = server.openSession({ name, ...options });
+    const session = server.openSession({ name, ...options, groupsOf });
     const device = new DescriptorDevice(fd);
     const { replyAt, replySize } = this.#box;
     const onReady = () => tell('ready');

@@ -14,6 +14,7 @@ import type { FileSystemSpec } from '../../worker/host-options.ts';
 import { type MemoryMap, planMemory } from '../../worker/memory-map.ts';
 import { wasmModule } from '../../worker/wasm-modules.ts';
 import { DescriptorDevice } from './device.ts';
+import { groupsOf } from './groups.ts';
 import type { KernelReport, KernelWorkerData, KernelWorkerMessage } from './kernel-mount.ts';
 import { KernelServer, kernelRoom } from './kernel-server.ts';
 import { KEEP_CACHE, type KernelMountOptions, lifetimes } from './options.ts';
@@ -135,7 +136,7 @@ function buildCore(
 function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
   const { writebackCache } = options;
   const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
-  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache };
+  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache, groupsOf };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
