@@ -211,6 +211,7 @@ test('9. negotiation: map_alignment is a logarithm, no window below 2 MiB, reque
   const told = host.connect(true);
   expect(told.driver.firstRequestQueue).toBe(2);
   told.channel.close();
+  host.step();
   // Linux would hang at the first access.
   await expect(createInline({ windowSize: 1 << 20 })).rejects.toThrow(/windowSize is 1048576/);
   const answerWith = (values: object) => {
