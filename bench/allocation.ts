@@ -11,8 +11,8 @@ import { type Asked, startWorker } from './workers.ts';
 
 const WORKING_SET = 32;
 const GUESTS = 3;
-const ACCESSES = 3000;
-const ROUNDS = 5;
+const ACCESSES = 2000;
+const ROUNDS = 4;
 const SMALL = 16 * 1024;
 const PATTERNS: readonly Pattern[] = ['sequential', 'random', 'zipf', 'files', 'pinned'];
 const WINDOWS: readonly (readonly [label: string, ranges: number])[] = [
@@ -26,14 +26,17 @@ interface Contender {
   readonly name: string;
   readonly allocation: Allocation;
   readonly reclaim: ReclaimMode;
+  /** See the host's option. */
+  readonly recallBelow: number;
 }
 
-const REFERENCE: Contender = { name: 'client', allocation: 'client', reclaim: 'inline' };
+const REFERENCE: Contender = { name: 'client', allocation: 'client', reclaim: 'inline', recallBelow: 0 };
 const CONTENDERS: readonly Contender[] = [
   REFERENCE,
-  { name: 'client, background reclaim', allocation: 'client', reclaim: 'background' },
-  { name: 'server', allocation: 'server', reclaim: 'inline' },
-  { name: 'combined', allocation: 'combined', reclaim: 'inline' },
+  { name: 'client, background reclaim', allocation: 'client', reclaim: 'background', recallBelow: 0 },
+  { name: 'server, a fifth kept free', allocation: 'server', reclaim: 'inline', recallBelow: 0.2 },
+  { name: 'server, recalls when out', allocation: 'server', reclaim: 'inline', recallBelow: 0 },
+  { name: 'combined', allocation: 'combined', reclaim: 'inline', recallBelow: 0 },
 ];
 
 type Guest = Asked<Run | 'end', RunResult>;
@@ -111,13 +114,18 @@ function mean(results: readonly RunResult[]): RunResult {
 }
 
 /** A host of its own for each contender: the files are shared by its guests, the windows are not. */
-async function start(hosts: Host[], { allocation: by, reclaim }: Contender, ranges: number): Promise<Guest[]> {
+async function start(
+  hosts: Host[],
+  { allocation: by, reclaim, recallBelow }: Contender,
+  ranges: number,
+): Promise<Guest[]> {
   const host = await createHost({
     fs: 'memory',
     cacheSize: (WORKING_SET + 8) * RANGE,
     windowSize: ranges * RANGE,
     guests: GUESTS,
     dataSize: 128 * 1024,
+    recallBelow,
   });
   hosts.push(host);
   const guests: Guest[] = [];

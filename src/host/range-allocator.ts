@@ -76,9 +76,10 @@ export class RangeAllocator {
   /** Where to look for free ranges next. */
   #next = 0;
 
-  constructor(mapper: Mapper, counts: MapCounts) {
+  /** `recallBelow`: the share of ranges to keep free; 0 = ask for some only when there are none. */
+  constructor(mapper: Mapper, counts: MapCounts, recallBelow: number) {
     this.total = mapper.windowSize / MAP_UNIT;
-    this.#low = Math.max(1, Math.floor((this.total * 20) / 100));
+    this.#low = recallBelow === 0 ? 0 : Math.max(1, Math.floor(this.total * recallBelow));
     this.#recallMax = Math.min(RECALL_MAX, Math.max(1, Math.floor(this.total / 5)));
     this.#mapper = mapper;
     this.#counts = counts;

@@ -37,6 +37,8 @@ export interface SessionOptions {
   readonly window: Mapper | undefined;
   /** Offers what only guests of ours understand: MAP, and SETUPMAPPING's reply. Never for a kernel. */
   readonly extensions: boolean;
+  /** The share of a window's ranges that `allocation: 'server'` keeps free by recalls; 0 = none. */
+  readonly recallBelow: number;
   /** How long the client may believe attributes and names; Infinity is allowed. */
   readonly attrTimeoutMs: number;
   readonly entryTimeoutMs: number;
@@ -61,6 +63,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
   name: 'session',
   window: undefined,
   extensions: false,
+  recallBelow: 0.2,
   attrTimeoutMs: 1000,
   entryTimeoutMs: 1000,
   negativeTimeoutMs: 0,
@@ -121,7 +124,7 @@ export class Session {
     this.direntplusSink = new DirentplusSink(this);
     const { window } = options;
     if (window !== undefined) window.onStored = (inode) => host.announcer.stored(this, inode);
-    this.maps = window === undefined ? undefined : new RangeAllocator(window, host.mapCounts);
+    this.maps = window === undefined ? undefined : new RangeAllocator(window, host.mapCounts, options.recallBelow);
     this.#onClose = onClose;
   }
 

@@ -200,6 +200,7 @@ export class HostCore {
       writebackCache: true,
       usesDax: (attr) => attr.size >= settings.daxFileSize,
       extensions: settings.extensions,
+      recallBelow: settings.recallBelow ?? 0.2,
     });
     if (queue === undefined) return session;
     const breakDevice = (reason: string) => device.breakDevice(reason);

@@ -25,6 +25,7 @@ export interface HostSettings extends Timeouts {
   readonly daxFileSize: number;
   /** Guests may let the host choose where mappings go. */
   readonly extensions: boolean;
+  readonly recallBelow?: number;
 }
 
 /**
@@ -69,6 +70,11 @@ export interface HostOptions extends Partial<MemoryOptions> {
   readonly daxFileSize?: number;
   /** Private additions to FUSE, for guests that ask for them: see docs/wire.md. Default: true. */
   readonly extensions?: boolean;
+  /**
+   * With `mount({ allocation: 'server' })`: the share of a window's ranges that the host keeps free by asking for some
+   * back. Default: 0.2, as Linux's reclaim; 0: it asks when it has none.
+   */
+  readonly recallBelow?: number;
 }
 
 const DEFAULTS: MemoryOptions = {
@@ -117,6 +123,7 @@ export function completeOptions(
     openFlags: cache.openFlags,
     daxFileSize: size('daxFileSize', options.daxFileSize ?? 0),
     extensions: options.extensions ?? true,
+    recallBelow: share('recallBelow', options.recallBelow ?? 0.2),
   };
   const memory: MemoryOptions = {
     cacheSize: options.cacheSize ?? DEFAULTS.cacheSize,
@@ -184,6 +191,11 @@ function milliseconds(name: string, value: number | undefined, byDefault: number
 function size(name: string, value: number): number {
   if (!Number.isSafeInteger(value) || value < 0)
     throw new RangeError(`${name} is ${value}: it must be 0 or more bytes`);
+  return value;
+}
+
+function share(name: string, value: number): number {
+  if (!(value >= 0 && value <= 1)) throw new RangeError(`${name} is ${value}: it must be from 0 to 1`);
   return value;
 }
 

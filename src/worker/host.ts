@@ -25,7 +25,7 @@ import {
   type MemoryMap,
   planMemory,
 } from './memory-map.ts';
-import { type AnyWorker, adopt, startHostWorker, type Thread } from './threads.ts';
+import { type AnyWorker, adopt, canWait, pause, startHostWorker, type Thread } from './threads.ts';
 import { wasmModule } from './wasm-modules.ts';
 
 export interface CreateHostOptions extends HostOptions {
@@ -132,6 +132,9 @@ function allocate(wanted: Parameters<typeof planMemory>[0]): { memory: WebAssemb
 function logErrors(level: LogLevel, text: string): void {
   if (level === 'error') console.error(`virtiofs: ${text}`);
 }
+
+/** How long `attach` waits for the host to take back what a guest has left. */
+const LEAVING_MS = 2000;
 
 export class Host {
   /** Resolves when the host serves; rejects when it could not start. */
@@ -291,13 +294,27 @@ export class Host {
     await this.stop();
   }
 
+  /** Takes a free slot. One that a guest has just left is waited for, where a thread may wait. */
   #claim(): number {
+    for (let patience = canWait() ? LEAVING_MS : 0; ; patience--) {
+      const slot = this.#claimFree();
+      if (slot >= 0) return slot;
+      // Free, by now, counts too.
+      const isTaken = (state: number) => state === CPU_LIVE || state === CPU_CLAIMED;
+      if (patience <= 0 || this.map.slots.every((_, index) => isTaken(this.#load(index, CPU_STATE)))) break;
+      this.#ringHost();
+      pause(1);
+    }
+    throw new RangeError(`all ${this.map.slots.length} guest slots are taken: create the host with a larger 'guests'`);
+  }
+
+  #claimFree(): number {
     for (let slot = 0; slot < this.map.slots.length; slot++) {
       const at = this.#cpuWord(slot, CPU_STATE);
       // ORDER: free → claimed by whoever wins; the slot's words were reset before it became free.
       if (Atomics.compareExchange(this.#words, at, CPU_FREE, CPU_CLAIMED) === CPU_FREE) return slot;
     }
-    throw new RangeError(`all ${this.map.slots.length} guest slots are taken: create the host with a larger 'guests'`);
+    return -1;
   }
 
   #hostIsGone(): void {

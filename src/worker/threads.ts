@@ -47,6 +47,17 @@ export function adopt(worker: AnyWorker): Thread {
     : new NodeThread(worker as NodeWorker);
 }
 
+/** Whether this thread may sleep: any but a page's own. */
+export function canWait(): boolean {
+  return isNode || !('document' in globalThis);
+}
+
+/** Sleeps. */
+export function pause(ms: number): void {
+  // ORDER: nobody ever changes this word or notifies it: only time passes.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 class WebThread implements Thread {
   readonly #worker: WebWorker;
   #exit: (error: Error | undefined) => void = () => {};

@@ -46,7 +46,7 @@ class Host {
       takeUsed: () => false,
       clear: () => {},
     };
-    this.allocator = new RangeAllocator(mapper, new MapCounts());
+    this.allocator = new RangeAllocator(mapper, new MapCounts(), 0.2);
   }
 
   map(sent: Sent, channel: StubChannel): Errno {

@@ -130,3 +130,16 @@ describe('a host that does not come up', () => {
     await exited;
   });
 });
+
+test('a slot that a guest has just left is waited for', async () => {
+  const host = await start();
+  for (let i = 0; i < 200; i++) {
+    const guest = mount(host.attach());
+    guest.writeFile('/a', String(i));
+    guest.unmount();
+  }
+  const last = mount(host.attach());
+  expect(last.readFile('/a', 'utf8')).toBe('199');
+  expect(() => host.attach()).toThrow(/all 1 guest slots are taken/);
+  last.unmount();
+});
