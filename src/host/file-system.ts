@@ -52,6 +52,8 @@ export interface FileSystem<N extends Inode = Inode> {
   /** The last hold is gone: no client knows the inode, no handle or mapping uses it. */
   forget(inode: N): void;
   getattr(inode: N, out: Attr): Errno;
+  /** As getattr, just after the call that returned the inode: what that call saw may be told again. */
+  entryAttr?(inode: N, out: Attr): Errno;
   setattr(inode: N, change: AttrChange, caller: Caller): Errno;
 
   readlink(inode: N): ByteString | Errno;

@@ -3,7 +3,8 @@
  * itself, `/proc/self/fd/N/name` one name in it. No path of the tree is ever resolved as a whole.
  *
  * Evicted descriptors are opened again through the parent's and the name, and count only if it is the same object.
- * Kept open: the root, what has open handles, and what has lost its last known name.
+ * Kept open: the root, what has open handles, and what has lost its last known name. Regular files get one only when
+ * they are used: until then they are a name and an identity.
  * SPEC: open(2) O_PATH; proc_pid_fd(5).
  */
 import {
@@ -16,6 +17,7 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   utimesSync,
 } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
@@ -51,6 +53,9 @@ export function openRoot(path: string): number {
 }
 
 export class LinuxAnchor implements Anchor {
+  readonly keepsFilesOpen = true;
+  /** By number: one link less to follow in each call than through `/proc/self`. */
+  readonly #descriptors = `/proc/${readlinkSync('/proc/self')}/fd/`;
   readonly #table: InodeTable;
   readonly #nodes: DescriptorSet<DirInode>;
 
@@ -65,7 +70,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   child(parent: DirInode, name: ByteString): Path {
-    return pathOfBytes(`${FD_DIRECTORY}/${this.#fd(parent)}/${name}`);
+    return pathOfBytes(`${this.#descriptors}${this.#fd(parent)}/${name}`);
   }
 
   reach(directory: DirInode): Path {
@@ -74,10 +79,6 @@ export class LinuxAnchor implements Anchor {
 
   pin(path: Path): number {
     return openSync(path, O_PATH | constants.O_NOFOLLOW);
-  }
-
-  pinOpen(fd: number): number {
-    return openSync(`${FD_DIRECTORY}/${fd}`, O_PATH);
   }
 
   adopt(inode: DirInode, fd: number): void {
@@ -126,7 +127,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   #self(inode: DirInode): string {
-    return `${FD_DIRECTORY}/${this.#fd(inode)}`;
+    return `${this.#descriptors}${this.#fd(inode)}`;
   }
 
   #fd(inode: DirInode): number {
@@ -137,7 +138,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   #reopen(inode: DirInode): Descriptor<DirInode> {
-    const fd = inode.data === undefined ? this.#find(inode) : this.pinOpen(inode.data.fd);
+    const fd = inode.data === undefined ? this.#find(inode) : openSync(`${this.#descriptors}${inode.data.fd}`, O_PATH);
     inode.node = this.#nodes.add(inode, fd, 0);
     return inode.node;
   }

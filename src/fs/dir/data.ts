@@ -16,7 +16,7 @@ import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
 import { EACCES, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
-import { S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../wire/mode.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFREG, S_ISGID, S_ISUID, S_IXGRP } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
 import { DescriptorSet } from './descriptors.ts';
 import { errnoOf, isErrno } from './errors.ts';
@@ -26,6 +26,7 @@ import { readAll, writeAll, writeSegments } from './io.ts';
 export const ACCESS_READ = 1;
 export const ACCESS_WRITE = 2;
 const ACCESS_BOTH = ACCESS_READ | ACCESS_WRITE;
+const JUST_MADE = -1n;
 /** Open flags by ACCESS_* bits. */
 const FLAGS = [0, constants.O_RDONLY, constants.O_WRONLY, constants.O_RDWR] as const;
 
@@ -41,9 +42,13 @@ export class FileData {
   constructor(cache: PageCache, log: Log, limit: number) {
     this.#cache = cache;
     this.#log = log;
-    this.#descriptors = new DescriptorSet<DirInode>(limit, isIdle, (inode) => {
-      inode.data = undefined;
-    });
+    this.#descriptors = new DescriptorSet<DirInode>(
+      limit,
+      (inode) => this.#mayClose(inode),
+      (inode) => {
+        inode.data = undefined;
+      },
+    );
   }
 
   /** Open data descriptors. */
@@ -73,9 +78,27 @@ export class FileData {
     return data.fd;
   }
 
+  /**
+   * For one OPEN. A descriptor that was kept counts only while nothing about the file has changed: the mode may forbid
+   * now what it allowed then.
+   */
+  open(inode: DirInode, need: number): void {
+    const kept = inode.data;
+    let fd = this.ensure(inode, need);
+    if (inode.data === kept && kept?.ctime === JUST_MADE && inode.cached === undefined) return;
+    let stats = fstatSync(fd, BIGINT);
+    if (inode.data === kept && isIdle(inode) && kept?.ctime !== stats.ctimeNs) {
+      fd = this.#open(inode, need);
+      stats = fstatSync(fd, BIGINT);
+    }
+    if (inode.data !== undefined) inode.data.ctime = stats.ctimeNs;
+    this.refresh(inode, stats);
+  }
+
   /** Takes over a descriptor that is open for reading and writing. */
   adopt(inode: DirInode, fd: number): void {
     inode.data = this.#descriptors.add(inode, fd, ACCESS_BOTH);
+    inode.data.ctime = JUST_MADE;
   }
 
   /** Opens what can be opened, because the file's last name is about to go; nothing if the mode forbids it. */
@@ -89,9 +112,15 @@ export class FileData {
     }
   }
 
-  /** Closes the data descriptor, unless it is the last way to the file. */
+  /** After a RELEASE. For reading the descriptor may stay open; for writing it would keep others from running the file. */
   rest(inode: DirInode): void {
-    if (isIdle(inode)) this.close(inode);
+    const mayStay = inode.data?.access === ACCESS_READ && (this.#anchor as Anchor).keepsFilesOpen;
+    if (!mayStay) this.closeIdle(inode);
+  }
+
+  /** Closes the data descriptor, unless somebody uses it or it is the last way to the file. */
+  closeIdle(inode: DirInode): void {
+    if (inode.data !== undefined && this.#mayClose(inode)) this.close(inode);
   }
 
   close(inode: DirInode): void {
@@ -236,6 +265,13 @@ export class FileData {
     return (this.#anchor as Anchor).stat(inode);
   }
 
+  /** What a window may still change must be written back, even if somebody moves the file meanwhile. */
+  #mayClose(inode: DirInode): boolean {
+    if (!isIdle(inode)) return false;
+    if (inode.cached !== undefined) (this.#anchor as Anchor).hold(inode);
+    return true;
+  }
+
   #open(inode: DirInode, need: number): number {
     const fd = this.#openBest(inode, need | (inode.data?.access ?? ACCESS_READ), need);
     this.close(inode);
@@ -292,6 +328,13 @@ export function dropSuidgid(fd: number, killer: Caller): void {
   const dropsGroup = (mode & S_IXGRP) !== 0 || (killer.uid !== 0 && killer.gid !== stats.gid);
   const kept = mode & ~(S_ISUID | (dropsGroup ? S_ISGID : 0));
   if (kept !== mode) fchmodSync(fd, kept);
+}
+
+/** The client's other flags are not passed on: O_APPEND and O_TRUNC are done by the server, O_DIRECT by nobody. */
+export function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  if (mode === O_RDONLY) return ACCESS_READ;
+  return mode === O_WRONLY ? ACCESS_WRITE : ACCESS_READ | ACCESS_WRITE;
 }
 
 /** Nobody has the file open, and it can be found again. */

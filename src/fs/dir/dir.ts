@@ -25,12 +25,12 @@ import type { PageCache } from '../../host/page-cache.ts';
 import type { SegmentList } from '../../virtio/chain.ts';
 import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, errnoText, OK } from '../../wire/errno.ts';
 import { NAME_MAX } from '../../wire/ids.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
+import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
 import { hasDescriptorDirectory, LinuxAnchor, openFilesLimit, openRoot } from './anchor-linux.ts';
 import { PathAnchor } from './anchor-path.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
-import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
+import { ACCESS_READ, accessOf, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
 import { IdleInodes } from './idle.ts';
 import type { DirInode } from './inode.ts';
@@ -124,6 +124,13 @@ export class DirFileSystem implements FileSystem<DirInode> {
     } catch (error) {
       return errnoOf(error);
     }
+  }
+
+  entryAttr(inode: DirInode, out: Attr): Errno {
+    const stats = this.#names.seenOf(inode);
+    if (stats === undefined) return this.getattr(inode, out);
+    fillAttr(stats, inode.ino, out);
+    return OK;
   }
 
   setattr(inode: DirInode, change: AttrChange, caller: Caller): Errno {
@@ -260,8 +267,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (this.readOnly && access !== ACCESS_READ) return EROFS;
     try {
       this.#trim();
-      const fd = this.#data.ensure(inode, access);
-      this.#data.refresh(inode, fstatSync(fd, BIGINT));
+      this.#data.open(inode, access);
     } catch (error) {
       return errnoOf(error);
     }
@@ -345,6 +351,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
   }
 
   #trim(): void {
+    this.#names.forgetSeen();
     this.#anchor.trim();
     this.#data.trim();
   }
@@ -390,11 +397,4 @@ function syncDirectory(anchor: Anchor, inode: DirInode): Errno {
     closeSync(fd);
   }
   return OK;
-}
-
-/** The client's other flags are not passed on: O_APPEND and O_TRUNC are done by the server, O_DIRECT by nobody. */
-function accessOf(flags: number): number {
-  const mode = flags & O_ACCMODE;
-  if (mode === O_RDONLY) return ACCESS_READ;
-  return mode === O_WRONLY ? ACCESS_WRITE : ACCESS_READ | ACCESS_WRITE;
 }

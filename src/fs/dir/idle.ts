@@ -27,7 +27,7 @@ export class IdleInodes {
   keep(inode: DirInode): boolean {
     if (this.#max === 0 || inode.parent === undefined || (inode.cached?.residentPages ?? 0) === 0) return false;
     if (this.#data.flush(inode) !== OK) return false;
-    this.#data.rest(inode);
+    this.#data.closeIdle(inode);
     inode.idle = true;
     this.#inodes.delete(inode);
     this.#inodes.add(inode);

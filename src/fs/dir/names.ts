@@ -55,6 +55,9 @@ export class Names {
   readonly #attributes: AttributeChanger;
   readonly #log: Log;
   readonly #isRoot = process.geteuid?.() === 0;
+  /** What the last call saw of the inode that it returned. */
+  #seen: DirInode | undefined = undefined;
+  #seenStats: BigIntStats | undefined = undefined;
 
   constructor(parts: NamesParts) {
     this.#anchor = parts.anchor;
@@ -69,10 +72,21 @@ export class Names {
     const stats = lstatSync(path, PROBE);
     if (stats === undefined) return ENOENT;
     const known = this.#table.find(stats);
-    if (known === undefined) return this.#show(this.#meet(path, parent, name));
+    if (known === undefined) return this.#show(this.#meet(path, parent, name, stats));
     this.#table.place(known, parent, name);
     this.#data.refresh(known, stats);
+    this.#see(known, stats);
     return this.#show(known);
+  }
+
+  /** What the last call saw of the inode that it returned; undefined if that is another one, or has changed since. */
+  seenOf(inode: DirInode): BigIntStats | undefined {
+    return this.#seen === inode ? this.#seenStats : undefined;
+  }
+
+  forgetSeen(): void {
+    this.#seen = undefined;
+    this.#seenStats = undefined;
   }
 
   /** The last known parent, if the directory is still there: ".." is never asked of the system. */
@@ -182,30 +196,42 @@ export class Names {
     return inode;
   }
 
-  /** Makes the inode of the object at `path`; the descriptor says what it is, whatever the name means by now. */
-  #meet(path: Path, parent: DirInode, name: ByteString): DirInode {
-    const fd = this.#anchor.pin(path);
-    const stats = fd >= 0 ? fstatSync(fd, BIGINT) : lstatSync(path, BIGINT);
+  /**
+   * Makes the inode of the object at `path`; the descriptor says what it is, whatever the name means by now. A regular
+   * file that was `found` there gets one only when it is used: most are only listed, or asked about once.
+   */
+  #meet(path: Path, parent: DirInode, name: ByteString, found?: BigIntStats): DirInode {
+    const isFile = found !== undefined && (Number(found.mode) & S_IFMT) === S_IFREG;
+    const fd = isFile ? -1 : this.#anchor.pin(path);
+    const stats = fd >= 0 ? fstatSync(fd, BIGINT) : (found ?? lstatSync(path, BIGINT));
     const inode = this.#know(stats, fd);
     if (inode.type === S_IFLNK && inode.target === undefined) this.#readTarget(inode, path);
     this.#table.place(inode, parent, name);
+    this.#see(inode, stats);
     return inode;
   }
 
   /** Likewise for a file that we have just created and that is open as `fd`. */
   #meetCreated(fd: number, parent: DirInode, name: ByteString): DirInode {
     let inode: DirInode;
+    let stats: BigIntStats;
     try {
-      const stats = fstatSync(fd, BIGINT);
+      stats = fstatSync(fd, BIGINT);
       this.#table.retire(stats);
-      inode = this.#know(stats, this.#anchor.pinOpen(fd));
+      inode = this.#know(stats, -1);
     } catch (error) {
       closeSync(fd);
       throw error;
     }
     this.#data.adopt(inode, fd);
     this.#table.place(inode, parent, name);
+    this.#see(inode, stats);
     return inode;
+  }
+
+  #see(inode: DirInode, stats: BigIntStats): void {
+    this.#seen = inode;
+    this.#seenStats = stats;
   }
 
   /** Returns the inode of the object, and gives it the descriptor if it has none; −1 = there is none to give. */
@@ -235,19 +261,28 @@ export class Names {
 
   #finish(inode: DirInode, parent: DirInode, mode: number, caller: Caller): void {
     this.#setOwner(inode, parent, caller);
-    const had = Number(this.#anchor.stat(inode).mode) & 0o7777;
+    const had = Number(this.#statOf(inode).mode) & 0o7777;
     // A directory in a set-group-id directory inherits the bit.
     const want = (mode & 0o7777) | (inode.type === S_IFDIR ? had & S_ISGID : 0);
-    if (had !== want) this.#attributes.chmod(inode, want);
+    if (had === want) return;
+    this.forgetSeen();
+    this.#attributes.chmod(inode, want);
+  }
+
+  /** Of an object that we have just made. */
+  #statOf(inode: DirInode): BigIntStats {
+    return this.seenOf(inode) ?? this.#anchor.stat(inode);
   }
 
   /** The system has set our own ids, and the directory's group where that is inherited. */
   #setOwner(inode: DirInode, parent: DirInode, caller: Caller): void {
     if (!this.#isRoot) return;
-    const stats = this.#anchor.stat(inode);
+    const stats = this.#statOf(inode);
+    if (Number(stats.uid) === caller.uid && Number(stats.gid) === caller.gid) return;
     const inherits = (Number(this.#anchor.stat(parent).mode) & S_ISGID) !== 0;
     const gid = inherits ? Number(stats.gid) : caller.gid;
     if (Number(stats.uid) === caller.uid && Number(stats.gid) === gid) return;
+    this.forgetSeen();
     this.#attributes.chown(inode, caller.uid, gid);
   }
 
