@@ -119,7 +119,7 @@ function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   if (session.options.writebackCache) wanted.push('FUSE_WRITEBACK_CACHE');
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
   // A lock may have to be waited for. Without these the client keeps its locks to itself.
-  if (call.defer !== undefined) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
+  if (call.defer !== undefined && !session.options.isAlone) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
   return wanted;
 }
 

@@ -9,6 +9,7 @@
  *   any       → closed:    `close`: the client is gone; nothing is answered any more but with EIO
  */
 import { assert } from '../base/assert.ts';
+import type { ByteString } from '../base/bytes.ts';
 import type { Clock, Timespec } from '../base/clock.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import { type Errno, errnoName } from '../wire/errno.ts';
@@ -48,6 +49,8 @@ export interface SessionOptions {
   readonly writebackCache: boolean;
   /** The client leaves permissions to us: every operation is checked. See permission-table.ts. */
   readonly checksPermissions: boolean;
+  /** No other client will ever see the files: this one keeps its locks to itself, and need not tell of each close. */
+  readonly isAlone: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
 }
@@ -64,6 +67,7 @@ export const SESSION_DEFAULTS: SessionOptions = {
   opendirFlags: 0,
   writebackCache: false,
   checksPermissions: false,
+  isAlone: false,
   usesDax: () => true,
 };
 
@@ -95,6 +99,8 @@ export class Session {
   readonly change = new AttrChange();
   readonly caller = new Caller();
   readonly statfs = new StatFs();
+  /** The name that was last looked up in vain, and where: the next request may be to create it. */
+  readonly missing = { parent: 0 as NodeId, name: '' as ByteString };
   readonly now: Timespec = { sec: 0, nsec: 0 };
   readonly direntSink = new DirentSink();
   readonly direntplusSink: DirentplusSink;

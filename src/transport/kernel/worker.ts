@@ -129,7 +129,7 @@ function buildCore(
 function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
   const { writebackCache } = options;
   const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
-  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache };
+  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache, isAlone: true };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
