@@ -1,7 +1,7 @@
 /** Opening, creating and releasing regular files. */
 import type { ByteString } from '../base/bytes.ts';
 import { EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOSYS, ENOTDIR, EROFS, type Errno, OK } from '../wire/errno.ts';
-import { FATTR_FLAGS } from '../wire/flags.ts';
+import { FATTR_FLAGS, FOPEN_FLAGS } from '../wire/flags.ts';
 import { CreateIn, EntryOut, OpenIn, ReleaseIn } from '../wire/fuse.ts';
 import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
@@ -16,6 +16,7 @@ import type { Session } from './session.ts';
 
 /** open_in_flags. SPEC: fuse.h 7.33. */
 const FUSE_OPEN_KILL_SUIDGID = 1;
+const { FOPEN_KEEP_CACHE } = FOPEN_FLAGS;
 
 export function open(session: Session, call: Call, inode: Inode): Errno {
   const flags = OpenIn.flags.get(call.request, ARGS);
@@ -98,8 +99,14 @@ function openFile(session: Session, call: Call, inode: Inode, asked: number, ope
     session.fs.release(inode, flags);
     return truncated;
   }
-  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), session.options.openFlags);
+  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), openFlagsOf(session, inode));
   return OK;
+}
+
+/** With other clients there may be stores through a window, which change no time. */
+function openFlagsOf(session: Session, inode: Inode): number {
+  const { openFlags, isAlone } = session.options;
+  return isAlone && session.fs.keepsCache?.(inode) === true ? openFlags | FOPEN_KEEP_CACHE : openFlags;
 }
 
 /** A client that gathers writes reads what is around them first, through whatever handle it has. */

@@ -238,9 +238,12 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
     };
     const kept = use();
     expect(kept).toBeDefined();
+    expect(world.fs.keepsCache(file)).toBe(false);
     expect(use()).toBe(kept);
+    expect(world.fs.keepsCache(file)).toBe(true);
     chmodSync(world.out('file'), 0o600);
     expect(use()).not.toBe(kept);
+    expect(world.fs.keepsCache(file)).toBe(false);
     world.fs.release(world.open(file, O_RDWR), O_RDWR);
     expect(file.data).toBeUndefined();
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { MemoryFileSystem } from '../../src/fs/memory.ts';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
 import {
   EBADF,
@@ -7,6 +8,7 @@ import {
   EIO,
   EISDIR,
   ELOOP,
+  ENOSYS,
   ENOTDIR,
   ENXIO,
   EOPNOTSUPP,
@@ -14,7 +16,7 @@ import {
   ESTALE,
   OK,
 } from '../../src/wire/errno.ts';
-import { WRITE_FLAGS } from '../../src/wire/flags.ts';
+import { FOPEN_FLAGS, WRITE_FLAGS } from '../../src/wire/flags.ts';
 import {
   CopyFileRangeIn,
   CopyFileRangeOut,
@@ -23,6 +25,8 @@ import {
   FsyncIn,
   LseekIn,
   LseekOut,
+  OpenIn,
+  OpenOut,
   ReadIn,
   WriteIn,
   WriteOut,
@@ -218,6 +222,33 @@ describe('FLUSH, FSYNC, SYNCFS', () => {
     expect(client.send('FSYNC', [bytes(FsyncIn, { fh: 9 })], at).errno).toBe(EBADF);
     expect(client.send('SYNCFS', [new Uint8Array(8)]).errno).toBe(OK);
   });
+});
+
+test('a client that is alone keeps its locks to itself and is told not to send FLUSH', () => {
+  const { attach } = boot();
+  const client = attach({ isAlone: true });
+  client.init();
+  const a = ok(client.create(1, 'a'));
+  expect(client.send('FLUSH', [bytes(FlushIn, { fh: a.fh })], { nodeid: a.nodeid }).errno).toBe(ENOSYS);
+  expect(client.session.negotiated.has('FUSE_POSIX_LOCKS')).toBe(false);
+  expect(client.session.negotiated.has('FUSE_FLOCK_LOCKS')).toBe(false);
+});
+
+test('a client that is alone keeps its pages of a file that has not changed since the last OPEN', () => {
+  let keeps = true;
+  const wrap = (fs: MemoryFileSystem) => Object.assign(fs, { keepsCache: () => keeps });
+  const { client, attach } = boot({ wrap });
+  const { nodeid } = ok(client.create(1, 'a'));
+  const flagsOf = (each: typeof client) => {
+    ok(each.lookup(1, 'a'));
+    const { body } = each.send('OPEN', [bytes(OpenIn, {})], { nodeid });
+    return OpenOut.open_flags.get(body, 0) & FOPEN_FLAGS.FOPEN_KEEP_CACHE;
+  };
+  const alone = attach({ isAlone: true });
+  alone.init();
+  expect([flagsOf(alone), flagsOf(client)]).toEqual([FOPEN_FLAGS.FOPEN_KEEP_CACHE, 0]);
+  keeps = false;
+  expect(flagsOf(alone)).toBe(0);
 });
 
 describe('FALLOCATE', () => {

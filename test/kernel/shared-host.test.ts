@@ -182,6 +182,18 @@ describe.skipIf(!isWanted || skipReason !== undefined)(title, () => {
     expect((await host.stop())?.inodes).toBe(1);
   });
 
+  test('a lock that is held through one mount is held for the other, until its holder closes the file', async () => {
+    const host = await start();
+    const [one, two] = [await mountOf(host), await mountOf(host)];
+    writeFileSync(`${one.mountPoint}/a`, '');
+    const script = `flock ${one.mountPoint}/a -c 'flock -n ${two.mountPoint}/a echo taken || echo held'
+      flock -n ${two.mountPoint}/a echo free`;
+    expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' })).toBe('held\nfree\n');
+    await one.unmount();
+    await two.unmount();
+    expect((await host.stop())?.inodes).toBe(1);
+  });
+
   test('guests and programs on the mount change one directory at once, and nobody waits for ever', async () => {
     const host = await start();
     const mounts = [await mountOf(host), await mountOf(host)];

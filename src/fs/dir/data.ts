@@ -79,26 +79,28 @@ export class FileData {
   }
 
   /**
-   * For one OPEN. A descriptor that was kept counts only while nothing about the file has changed: the mode may forbid
-   * now what it allowed then.
+   * For one OPEN; tells whether the file is as the last one found it. If it is not, a descriptor that was kept does not
+   * count: the mode may forbid now what it allowed then.
    */
-  open(inode: DirInode, need: number): void {
+  open(inode: DirInode, need: number): boolean {
     const kept = inode.data;
-    let fd = this.ensure(inode, need);
-    if (inode.data === kept && kept?.ctime === JUST_MADE && inode.cached === undefined) return;
-    let stats = fstatSync(fd, BIGINT);
-    if (inode.data === kept && isIdle(inode) && kept?.ctime !== stats.ctimeNs) {
-      fd = this.#open(inode, need);
-      stats = fstatSync(fd, BIGINT);
+    const fd = this.ensure(inode, need);
+    if (inode.openedCtime === JUST_MADE && inode.data === kept && inode.cached === undefined) {
+      inode.openedCtime = undefined;
+      return false;
     }
-    if (inode.data !== undefined) inode.data.ctime = stats.ctimeNs;
+    let stats = fstatSync(fd, BIGINT);
+    const isSame = stats.ctimeNs === inode.openedCtime;
+    if (!isSame && inode.data === kept && isIdle(inode)) stats = fstatSync(this.#open(inode, need), BIGINT);
+    inode.openedCtime = stats.ctimeNs;
     this.refresh(inode, stats);
+    return isSame;
   }
 
   /** Takes over a descriptor that is open for reading and writing. */
   adopt(inode: DirInode, fd: number): void {
     inode.data = this.#descriptors.add(inode, fd, ACCESS_BOTH);
-    inode.data.ctime = JUST_MADE;
+    inode.openedCtime = JUST_MADE;
   }
 
   /** Opens what can be opened, because the file's last name is about to go; nothing if the mode forbids it. */

@@ -20,8 +20,6 @@ export class Descriptor<Owner> {
   readonly access: number;
   /** Used since the hand passed. */
   used = true;
-  /** The object's time of change when an OPEN was last allowed; −1n: we have just made the object; undefined: never. */
-  ctime: bigint | undefined = undefined;
   /** Place in the set; −1 once closed. */
   index = -1;
 

@@ -5,17 +5,7 @@
  * The process's own permissions decide, not the caller's; new objects are given to the caller if we are root.
  * Every system call of this folder may throw; the public methods here are where that ends.
  */
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fdatasyncSync,
-  fstatSync,
-  fsyncSync,
-  lstatSync,
-  realpathSync,
-  statfsSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, fdatasyncSync, fsyncSync, statfsSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
@@ -23,20 +13,20 @@ import { type Attr, type AttrChange, Caller, type StatFs } from '../../host/inod
 import { type Log, silentLog } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import type { SegmentList } from '../../virtio/chain.ts';
-import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, errnoText, OK } from '../../wire/errno.ts';
+import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, OK } from '../../wire/errno.ts';
 import { NAME_MAX } from '../../wire/ids.ts';
 import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
-import { type Anchor, BIGINT } from './anchor.ts';
-import { hasDescriptorDirectory, LinuxAnchor, openFilesLimit, openRoot } from './anchor-linux.ts';
-import { PathAnchor } from './anchor-path.ts';
+import type { Anchor } from './anchor.ts';
+import { hasDescriptorDirectory, openFilesLimit } from './anchor-linux.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
 import { ACCESS_READ, accessOf, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
 import { IdleInodes } from './idle.ts';
 import type { DirInode } from './inode.ts';
-import { InodeTable, type TableHooks } from './inode-table.ts';
+import type { InodeTable, TableHooks } from './inode-table.ts';
 import { Names } from './names.ts';
 import { fallocate, seek } from './ranges.ts';
+import { openByDescriptor, openByPath } from './root.ts';
 import { DirectoryStream } from './stream.ts';
 
 export interface DirOptions {
@@ -267,12 +257,16 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (this.readOnly && access !== ACCESS_READ) return EROFS;
     try {
       this.#trim();
-      this.#data.open(inode, access);
+      inode.isUnchanged = this.#data.open(inode, access);
     } catch (error) {
       return errnoOf(error);
     }
     inode.opens++;
     return OK;
+  }
+
+  keepsCache(inode: DirInode): boolean {
+    return inode.isUnchanged;
   }
 
   release(inode: DirInode, _flags: number): void {
@@ -359,33 +353,6 @@ export class DirFileSystem implements FileSystem<DirInode> {
   #dropped(inode: DirInode): void {
     this.#data.drop(inode);
     this.#anchor.drop(inode);
-  }
-}
-
-interface Opened {
-  readonly table: InodeTable;
-  readonly anchor: Anchor;
-}
-
-function openByDescriptor(path: string, hooks: TableHooks, limit: number): Opened {
-  const fd = orComplain(path, () => openRoot(path));
-  const table = new InodeTable(fstatSync(fd, BIGINT), hooks);
-  return { table, anchor: new LinuxAnchor(table, fd, limit) };
-}
-
-function openByPath(path: string, hooks: TableHooks): Opened {
-  const real = orComplain(path, () => realpathSync.native(path));
-  const stats = lstatSync(real, BIGINT);
-  if (!stats.isDirectory()) throw new Error(`cannot serve '${path}': ${errnoText(ENOTDIR)}`);
-  const table = new InodeTable(stats, hooks);
-  return { table, anchor: new PathAnchor(table, real, stats) };
-}
-
-function orComplain<T>(path: string, open: () => T): T {
-  try {
-    return open();
-  } catch (error) {
-    throw new Error(`cannot serve '${path}': ${errnoText(errnoOf(error))}`, { cause: error });
   }
 }
 
