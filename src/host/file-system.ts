@@ -70,7 +70,7 @@ export interface FileSystem<N extends Inode = Inode> {
   /** Called for each OPEN and CREATE of a regular file with the open(2) flags; `release` balances it. */
   open(inode: N, flags: number): Errno;
   release(inode: N, flags: number): void;
-  /** Just after `open`: whether the content is as the `open` before found it, so that what the client has still holds. */
+  /** Just after `open`: the content is as the `open` before found it, so what the client has of it still holds. */
   keepsCache?(inode: N): boolean;
   /** Copies up to `size` bytes from `pos` into `into` (addresses in the host's memory); short only at end of file. */
   read(inode: N, pos: number, size: number, into: SegmentList): Outcome;

@@ -114,7 +114,7 @@ export class FileData {
     }
   }
 
-  /** After a RELEASE. For reading the descriptor may stay open; for writing it would keep others from running the file. */
+  /** After a RELEASE. For reading the descriptor may stay; for writing it would keep others from running the file. */
   rest(inode: DirInode): void {
     const mayStay = inode.data?.access === ACCESS_READ && (this.#anchor as Anchor).keepsFilesOpen;
     if (!mayStay) this.closeIdle(inode);
