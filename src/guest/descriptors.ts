@@ -10,7 +10,7 @@ import type { OpenFile } from './file.ts';
 export type Description = OpenFile | OpenDirectory;
 
 /** As RLIMIT_NOFILE has it by default. */
-export const MAX_DESCRIPTORS = 1024;
+const MAX_DESCRIPTORS = 1024;
 
 interface Descriptor {
   readonly description: Description;
