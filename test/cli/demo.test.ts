@@ -57,7 +57,10 @@ describe('mistakes on the command line', () => {
     [['frobnicate'], "virtiofs: unknown command 'frobnicate': virtiofs --help lists them\n"],
     [['demo', '--dir', '/no/such/dir'], 'virtiofs: --dir /no/such/dir: no such directory\n'],
     [['demo', '--dir', '/dev/null'], 'virtiofs: --dir /dev/null: not a directory\n'],
-    [['bench', 'nothing'], "virtiofs: unknown benchmark 'nothing': there are copy, roundtrip, window, kernel\n"],
+    [
+      ['bench', 'nothing'],
+      "virtiofs: unknown benchmark 'nothing': there are copy, roundtrip, window, mapped, kernel, allocation, fio\n",
+    ],
   ])('%j is one line and exit code 2', async (args, message) => {
     expect(await run(...args)).toEqual({ code: 2, stdout: '', stderr: message });
   });

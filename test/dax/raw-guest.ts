@@ -32,7 +32,8 @@ export class RawGuest {
   constructor(host: InlineHost) {
     this.host = host;
     this.#slot = host.core.slots.findIndex((slot) => slot.state === 0);
-    this.#connection = host.connect();
+    // As Linux, which does not negotiate the notification queue.
+    this.#connection = host.connect(false);
     this.window = this.#connection.window as DaxWindow;
   }
 

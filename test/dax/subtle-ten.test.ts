@@ -203,11 +203,15 @@ test('8. used.len is out.len, of errors too, and nothing for FORGET', async () =
   expect(raw.send('FORGET', a, bytes(fuse.ForgetIn, { nlookup: 1 }), 0).used).toBe(0);
 });
 
-test('9. negotiation: map_alignment is a logarithm, a window below 2 MiB is refused, queue 1 is first', async () => {
+test('9. negotiation: map_alignment is a logarithm, no window below 2 MiB, requests start at queue 1', async () => {
   const { raw, init, host } = await bootRaw();
   expect(fuse.InitOut.map_alignment.get(init.body, 0)).toBe(21);
   expect(fuse.InitOut.flags.get(init.body, 0) & (1 << 30)).not.toBe(0);
   expect(raw.firstRequestQueue).toBe(1);
+  const told = host.connect(true);
+  expect(told.driver.firstRequestQueue).toBe(2);
+  told.channel.close();
+  host.step();
   // Linux would hang at the first access.
   await expect(createInline({ windowSize: 1 << 20 })).rejects.toThrow(/windowSize is 1048576/);
   const answerWith = (values: object) => {

@@ -58,9 +58,9 @@ export class Ranges {
 
   /** Returns the position found, or an errno negated. */
   seek(inode: DirInode, pos: number, whence: number): number {
-    if (this.#native !== undefined) {
-      // Holes that were stored into through a window are holes in the file until then.
-      this.#data.flush(inode);
+    // Holes that were stored into through a window are holes in the file until that is written back: if it cannot be,
+    // the file does not know its holes.
+    if (this.#native !== undefined && this.#data.flush(inode) === OK) {
       const fd = inode.data?.fd ?? this.#data.ensure(inode, ACCESS_READ);
       const found = this.#native.seek(fd, pos, whence);
       if (found !== -EINVAL) return found;
