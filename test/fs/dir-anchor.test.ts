@@ -4,6 +4,7 @@ import {
   chmodSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -17,11 +18,15 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { Prng } from '../../src/base/prng.ts';
+import type { Anchor } from '../../src/fs/dir/anchor.ts';
 import { splitTime } from '../../src/fs/dir/attributes.ts';
+import { ACCESS_READ, FileData } from '../../src/fs/dir/data.ts';
 import { DirFileSystem } from '../../src/fs/dir/dir.ts';
 import { DirError, errnoOf } from '../../src/fs/dir/errors.ts';
+import type { DirInode } from '../../src/fs/dir/inode.ts';
 import { InodeTable } from '../../src/fs/dir/inode-table.ts';
 import { Attr } from '../../src/host/inode.ts';
+import { silentLog } from '../../src/host/log.ts';
 import { EACCES, EIO, ESTALE } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import { O_RDONLY, O_RDWR, S_IFREG } from '../../src/wire/mode.ts';
@@ -249,6 +254,29 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
     expect(world.fs.keepsCache(file)).toBe(false);
     world.fs.release(world.open(file, O_RDWR), O_RDWR);
     expect(file.data).toBeUndefined();
+  });
+
+  test('files that nobody uses give way before a new one is too many', () => {
+    const world = bootDir();
+    for (let i = 0; i < 5; i++) world.put(`file-${i}`);
+    const files = Array.from({ length: 5 }, (_, i) => world.walk(`file-${i}`));
+    const anchor = { keepsFilesOpen: true, open: (inode: DirInode) => openSync(world.out(inode.name), 'r') };
+    const data = new FileData(world.pages.pageCache, silentLog, 100, 3);
+    data.connect(anchor as unknown as Anchor);
+    const open = (index: number) => {
+      data.open(files[index] as DirInode, ACCESS_READ);
+      (files[index] as DirInode).opens++;
+    };
+    for (let i = 0; i < 3; i++) open(i);
+    expect(() => open(3)).toThrow('ENFILE');
+    (files[1] as DirInode).opens--;
+    data.rest(files[1] as DirInode);
+    expect(data.count).toBe(3);
+    open(3);
+    expect(data.count).toBe(3);
+    expect(files.map((file) => file.data !== undefined)).toEqual([true, false, true, true, false]);
+    expect(() => open(4)).toThrow('ENFILE');
+    data.destroy();
   });
 
   test('what a window changed after the last close is written back although somebody has moved the file', () => {

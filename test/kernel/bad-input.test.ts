@@ -128,20 +128,6 @@ describe.skipIf(skipReason !== undefined)(titled('10,000 files open at once'), (
     // The server's own limit, which is not the program's: ENFILE, and everything else goes on.
     ['dir', 1024, /^True [67]\d\d ENFILE 0$/],
   ] as const;
-  test('files that were read and closed take no room from others', async () => {
-    const mount = await mounted('dir', 'allow_other', '', 128);
-    try {
-      mount.sh('for i in $(seq 120); do echo $i > $i; done');
-      for (const first of [1, 61, 1, 61]) {
-        const fds = Array.from({ length: 60 }, (_, i) => fs.openSync(mount.path(`${first + i}`), 'r'));
-        expect(fs.readFileSync(fds[59] as number, 'utf8')).toBe(`${first + 59}\n`);
-        for (const fd of fds) fs.closeSync(fd);
-      }
-    } finally {
-      expect(await mount.stop()).toMatchObject({ code: 0, stderr: '' });
-    }
-  });
-
   test.each(limits)('%s, of a server that may have %i', async (kind, limit, expected) => {
     if (codeOf(() => execFileSync('python3', ['--version'], { stdio: 'pipe' })) !== 'OK') return;
     const mount = await mounted(kind, 'allow_other', '', limit);

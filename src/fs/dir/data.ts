@@ -105,9 +105,10 @@ export class FileData {
       return false;
     }
     let stats = fstatSync(fd, BIGINT);
-    const isSame = stats.ctimeNs === inode.openedCtime;
+    const isSame = stats.ctimeNs === inode.openedCtime && Number(stats.size) === inode.openedSize;
     if (!isSame && inode.data === kept && isIdle(inode)) stats = fstatSync(this.#open(inode, need), BIGINT);
     inode.openedCtime = stats.ctimeNs;
+    inode.openedSize = Number(stats.size);
     this.refresh(inode, stats);
     return isSame;
   }
