@@ -217,6 +217,16 @@ test('every link in a document leads to a file', () => {
   expect(dead).toEqual([]);
 });
 
+test('decisions are numbered without gaps, and the list of documents has them all', () => {
+  const names = walk('docs/decisions').map((path) => posix.basename(path));
+  const list = read('docs/README.md');
+  names.sort().forEach((name, index) => {
+    expect(name).toMatch(new RegExp(`^${String(index + 1).padStart(4, '0')}-`));
+    expect(read(`docs/decisions/${name}`)).toMatch(new RegExp(`^# ${index + 1}\\. `));
+    expect(list).toMatch(new RegExp(`\\[${index + 1} [^\\]]+\\]\\(decisions/${name}\\)`));
+  });
+});
+
 test('the package depends on nothing at run time; its lock file is whole and names no registry', () => {
   const manifest = JSON.parse(read('package.json')) as Record<string, unknown>;
   for (const kind of ['dependencies', 'optionalDependencies']) expect(manifest[kind] ?? {}).toEqual({});

@@ -52,6 +52,8 @@ export interface FileSystem<N extends Inode = Inode> {
   /** The last hold is gone: no client knows the inode, no handle or mapping uses it. */
   forget(inode: N): void;
   getattr(inode: N, out: Attr): Errno;
+  /** As getattr, just after the call that returned the inode: what that call saw may be told again. */
+  entryAttr?(inode: N, out: Attr): Errno;
   setattr(inode: N, change: AttrChange, caller: Caller): Errno;
 
   readlink(inode: N): ByteString | Errno;
@@ -68,6 +70,8 @@ export interface FileSystem<N extends Inode = Inode> {
   /** Called for each OPEN and CREATE of a regular file with the open(2) flags; `release` balances it. */
   open(inode: N, flags: number): Errno;
   release(inode: N, flags: number): void;
+  /** Just after `open`: the content is as the `open` before found it, so what the client has of it still holds. */
+  keepsCache?(inode: N): boolean;
   /** Copies up to `size` bytes from `pos` into `into` (addresses in the host's memory); short only at end of file. */
   read(inode: N, pos: number, size: number, into: SegmentList): Outcome;
   /** Copies `from.size` bytes to `pos`, growing the file; fewer only when space ends in the middle. */

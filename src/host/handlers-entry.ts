@@ -22,8 +22,14 @@ export function lookup(session: Session, call: Call, parent: Inode): Errno {
   const errno = checkName(name);
   if (errno !== OK) return errno;
   const child = session.fs.lookup(parent, name);
-  if (child === ENOENT && session.options.negativeTimeoutMs > 0) return replyNegativeEntry(session, call);
+  if (child === ENOENT) return replyMissing(session, call, parent, name);
   return typeof child === 'number' ? child : replyEntry(session, call, child);
+}
+
+function replyMissing(session: Session, call: Call, parent: Inode, name: ByteString): Errno {
+  session.missing.parent = parent.nodeid;
+  session.missing.name = name;
+  return session.options.negativeTimeoutMs > 0 ? replyNegativeEntry(session, call) : ENOENT;
 }
 
 /** A client that exports handles (NFS) finds an inode by its own nodeid, and a directory's parent. */

@@ -70,9 +70,10 @@ function positionOf(request: DataView, inode: Inode): number {
   return WriteIn.offset.get(request, ARGS);
 }
 
-/** close(2) of one descriptor. Nothing is buffered per handle, so there is nothing to do but to know the handle. */
 /** Sent for every close(2): it takes the process's locks on the file, whichever descriptor they were set through. */
 export function flush(session: Session, call: Call, inode: Inode): Errno {
+  // A kernel that hears this does not ask again.
+  if (session.options.localLocks) return ENOSYS;
   if (session.handles.file(FlushIn.fh.get(call.request, ARGS) as Fh, inode) === undefined) return EBADF;
   const { lock_owner } = FlushIn;
   const { host, locks } = session;

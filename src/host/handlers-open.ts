@@ -1,6 +1,7 @@
 /** Opening, creating and releasing regular files. */
+import type { ByteString } from '../base/bytes.ts';
 import { EBADF, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOSYS, ENOTDIR, EROFS, type Errno, OK } from '../wire/errno.ts';
-import { FATTR_FLAGS } from '../wire/flags.ts';
+import { FATTR_FLAGS, FOPEN_FLAGS } from '../wire/flags.ts';
 import { CreateIn, EntryOut, OpenIn, ReleaseIn } from '../wire/fuse.ts';
 import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { checkName } from '../wire/message.ts';
@@ -15,6 +16,7 @@ import type { Session } from './session.ts';
 
 /** open_in_flags. SPEC: fuse.h 7.33. */
 const FUSE_OPEN_KILL_SUIDGID = 1;
+const { FOPEN_KEEP_CACHE } = FOPEN_FLAGS;
 
 export function open(session: Session, call: Call, inode: Inode): Errno {
   const flags = OpenIn.flags.get(call.request, ARGS);
@@ -26,10 +28,21 @@ export function create(session: Session, call: Call, parent: Inode): Errno {
   const name = stringAt(call, ARGS + sizeOf(CreateIn));
   const errno = checkName(name);
   if (errno !== OK) return errno;
-  const flags = CreateIn.flags.get(call.request, ARGS);
+  // Who has just been told that there is no such name is mostly right: then there is no need to look again.
+  const { missing } = session;
+  if (missing.parent === parent.nodeid && missing.name === name) {
+    missing.name = '' as ByteString;
+    const errno = make(session, call, parent, name);
+    if (errno !== EEXIST) return errno;
+  }
   const found = session.fs.lookup(parent, name);
-  if (typeof found !== 'number') return (flags & mode.O_EXCL) !== 0 ? EEXIST : enterAndOpen(session, call, found);
-  if (found !== ENOENT) return found;
+  if (found === ENOENT) return make(session, call, parent, name);
+  if (typeof found === 'number') return found;
+  const isExclusive = (CreateIn.flags.get(call.request, ARGS) & mode.O_EXCL) !== 0;
+  return isExclusive ? EEXIST : enterAndOpen(session, call, found);
+}
+
+function make(session: Session, call: Call, parent: Inode, name: ByteString): Errno {
   if (session.fs.readOnly) return EROFS;
   const caller = callerOf(session, call, CreateIn.umask.get(call.request, ARGS));
   const made = session.fs.mknod(parent, name, fileMode(session, call, parent, caller.umask), 0, caller);
@@ -86,8 +99,14 @@ function openFile(session: Session, call: Call, inode: Inode, asked: number, ope
     session.fs.release(inode, flags);
     return truncated;
   }
-  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), session.options.openFlags);
+  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), openFlagsOf(session, inode));
   return OK;
+}
+
+/** With other clients there may be stores through a window, which change no time. */
+function openFlagsOf(session: Session, inode: Inode): number {
+  const { openFlags, isAlone } = session.options;
+  return isAlone && session.fs.keepsCache?.(inode) === true ? openFlags | FOPEN_KEEP_CACHE : openFlags;
 }
 
 /** A client that gathers writes reads what is around them first, through whatever handle it has. */

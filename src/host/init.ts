@@ -118,7 +118,7 @@ function wantedBy(session: Session, call: Call): readonly InitFlag[] {
   if (session.options.window !== undefined) wanted.push('FUSE_MAP_ALIGNMENT', 'FUSE_HAS_INODE_DAX');
   if (session.options.extensions && session.maps !== undefined) wanted.push('PRIVATE_MAP', 'PRIVATE_MAPPED_LENGTH');
   // A lock may have to be waited for. Without these the client keeps its locks to itself.
-  if (call.defer !== undefined) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
+  if (call.defer !== undefined && !session.options.localLocks) wanted.push('FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS');
   return wanted;
 }
 

@@ -6,6 +6,7 @@ import { AttrOut, EntryOut, OpenOut } from '../wire/fuse.ts';
 import { type Fh, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { S_IFREG } from '../wire/mode.ts';
 import type { Call } from './call.ts';
+import type { FileSystem } from './file-system.ts';
 import type { Attr, Inode } from './inode.ts';
 import type { Session } from './session.ts';
 
@@ -14,7 +15,7 @@ type AttrFields = typeof AttrOut.attr;
 /** Writes an entry for `inode` at `at` and counts the lookup; on an error nothing is counted. */
 export function writeEntry(session: Session, view: DataView, at: number, inode: Inode): Errno {
   session.lookups.add(inode);
-  const errno = readAttr(session, inode);
+  const errno = markDax(session, inode, readEntryAttr(session.fs, inode, session.attr));
   if (errno !== OK) {
     session.lookups.forget(inode.nodeid, 1);
     return errno;
@@ -57,9 +58,16 @@ export function writeOpenOut(view: DataView, at: number, fh: Fh, openFlags: numb
 
 /** Reads the attributes of `inode` into `session.attr`, with the flags the client asked for at INIT. */
 export function readAttr(session: Session, inode: Inode): Errno {
-  const { attr } = session;
-  const errno = session.fs.getattr(inode, attr);
+  return markDax(session, inode, session.fs.getattr(inode, session.attr));
+}
+
+function readEntryAttr(fs: FileSystem, inode: Inode, attr: Attr): Errno {
+  return fs.entryAttr === undefined ? fs.getattr(inode, attr) : fs.entryAttr(inode, attr);
+}
+
+function markDax(session: Session, inode: Inode, errno: Errno): Errno {
   if (errno !== OK) return errno;
+  const { attr } = session;
   const isDax = inode.type === S_IFREG && session.negotiated.has('FUSE_HAS_INODE_DAX') && session.options.usesDax(attr);
   if (isDax) attr.flags |= FUSE_ATTR_FLAGS.FUSE_ATTR_DAX;
   return OK;

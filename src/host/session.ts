@@ -9,6 +9,7 @@
  *   any       → closed:    `close`: the client is gone; nothing is answered any more but with EIO
  */
 import { assert } from '../base/assert.ts';
+import type { ByteString } from '../base/bytes.ts';
 import type { Clock, Timespec } from '../base/clock.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import { type Errno, errnoName } from '../wire/errno.ts';
@@ -53,6 +54,10 @@ export interface SessionOptions {
   readonly writebackCache: boolean;
   /** The client leaves permissions to us: every operation is checked. See permission-table.ts. */
   readonly checksPermissions: boolean;
+  /** No other client will ever see the files, so pages of a file that has not changed may outlive its last close. */
+  readonly isAlone: boolean;
+  /** The client keeps its locks to itself, and need not tell of each close. */
+  readonly localLocks: boolean;
   /** Which regular files a client with per-inode DAX reads through its window. */
   readonly usesDax: (attr: Attr) => boolean;
   /** A request names one group of its caller; whoever can look up the others says so. */
@@ -73,6 +78,8 @@ export const SESSION_DEFAULTS: SessionOptions = {
   opendirFlags: 0,
   writebackCache: false,
   checksPermissions: false,
+  isAlone: false,
+  localLocks: false,
   usesDax: () => true,
   groupsOf: undefined,
 };
@@ -108,6 +115,8 @@ export class Session {
   readonly change = new AttrChange();
   readonly caller = new Caller();
   readonly statfs = new StatFs();
+  /** The name that was last looked up in vain, and where: the next request may be to create it. */
+  readonly missing = { parent: 0 as NodeId, name: '' as ByteString };
   readonly now: Timespec = { sec: 0, nsec: 0 };
   readonly direntSink = new DirentSink();
   readonly direntplusSink: DirentplusSink;

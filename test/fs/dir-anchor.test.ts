@@ -1,8 +1,10 @@
 /** What the outside does to the tree under us: no escape, no confusion of objects, no descriptor too many. */
 import {
   type BigIntStats,
+  chmodSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -16,11 +18,15 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { Prng } from '../../src/base/prng.ts';
+import type { Anchor } from '../../src/fs/dir/anchor.ts';
 import { splitTime } from '../../src/fs/dir/attributes.ts';
+import { ACCESS_READ, FileData } from '../../src/fs/dir/data.ts';
 import { DirFileSystem } from '../../src/fs/dir/dir.ts';
 import { DirError, errnoOf } from '../../src/fs/dir/errors.ts';
+import type { DirInode } from '../../src/fs/dir/inode.ts';
 import { InodeTable } from '../../src/fs/dir/inode-table.ts';
 import { Attr } from '../../src/host/inode.ts';
+import { silentLog } from '../../src/host/log.ts';
 import { EACCES, EIO, ESTALE } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import { O_RDONLY, O_RDWR, S_IFREG } from '../../src/wire/mode.ts';
@@ -77,6 +83,8 @@ describe.each(ANCHORS)('a directory anchored by %s', (anchor) => {
     const secret = makeSecret();
     world.put('file', 'inside');
     const file = world.walk('file');
+    // Used once, so that it has a descriptor.
+    world.attr(file);
     renameSync(world.out('file'), world.out('away'));
     symlinkSync(join(secret, 'file'), world.out('file'));
     const change = { valid: FATTR_FLAGS.FATTR_SIZE, size: 0 };
@@ -95,6 +103,7 @@ describe.each(ANCHORS)('a directory anchored by %s', (anchor) => {
     const world = bootDir({ anchor });
     world.put('file', 'old');
     const file = world.walk('file');
+    world.attr(file);
     unlinkSync(world.out('file'));
     world.put('file', 'new');
     const expected = world.hasNative ? 'ENOENT' : 'ESTALE';
@@ -212,10 +221,83 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
     expect(world.read(world.walk('file'))).toBe('new');
   });
 
+  test('a file that was only looked up has no descriptor, and is ESTALE once somebody has moved it', () => {
+    const world = bootDir();
+    const secret = makeSecret();
+    world.put('file', 'abc');
+    const file = world.walk('file');
+    expect(world.fs.descriptorCount).toBe(1);
+    renameSync(world.out('file'), world.out('away'));
+    symlinkSync(join(secret, 'file'), world.out('file'));
+    expect(errnoOfResult(world.fs.open(file, O_RDWR))).toBe('ESTALE');
+    expect(errnoOfResult(world.fs.getattr(file, new Attr()))).toBe('ESTALE');
+    expect(errnoOfResult(world.setattr(file, { valid: FATTR_FLAGS.FATTR_SIZE, size: 0 }))).toBe('ESTALE');
+    expect(world.read(world.walk('away'))).toBe('abc');
+    expect(readFileSync(join(secret, 'file'), 'latin1')).toBe('secret');
+  });
+
+  test('a file that was open for reading stays open, until it changes', () => {
+    const world = bootDir();
+    world.put('file', 'abc');
+    const file = world.walk('file');
+    const use = () => {
+      world.fs.release(world.open(file, O_RDONLY), O_RDONLY);
+      return file.data;
+    };
+    const kept = use();
+    expect(kept).toBeDefined();
+    expect(world.fs.keepsCache(file)).toBe(false);
+    expect(use()).toBe(kept);
+    expect(world.fs.keepsCache(file)).toBe(true);
+    chmodSync(world.out('file'), 0o600);
+    expect(use()).not.toBe(kept);
+    expect(world.fs.keepsCache(file)).toBe(false);
+    world.fs.release(world.open(file, O_RDWR), O_RDWR);
+    expect(file.data).toBeUndefined();
+  });
+
+  test('files that nobody uses give way before a new one is too many', () => {
+    const world = bootDir();
+    for (let i = 0; i < 5; i++) world.put(`file-${i}`);
+    const files = Array.from({ length: 5 }, (_, i) => world.walk(`file-${i}`));
+    const anchor = { keepsFilesOpen: true, open: (inode: DirInode) => openSync(world.out(inode.name), 'r') };
+    const data = new FileData(world.pages.pageCache, silentLog, 100, 3);
+    data.connect(anchor as unknown as Anchor);
+    const open = (index: number) => {
+      data.open(files[index] as DirInode, ACCESS_READ);
+      (files[index] as DirInode).opens++;
+    };
+    for (let i = 0; i < 3; i++) open(i);
+    expect(() => open(3)).toThrow('ENFILE');
+    (files[1] as DirInode).opens--;
+    data.rest(files[1] as DirInode);
+    expect(data.count).toBe(3);
+    open(3);
+    expect(data.count).toBe(3);
+    expect(files.map((file) => file.data !== undefined)).toEqual([true, false, true, true, false]);
+    expect(() => open(4)).toThrow('ENFILE');
+    data.destroy();
+  });
+
+  test('what a window changed after the last close is written back although somebody has moved the file', () => {
+    const world = bootDir();
+    world.create(world.fs.root, 'made');
+    const file = world.open(world.walk('made'));
+    world.write(file, 0, 'aaa');
+    expect(world.read(file)).toBe('aaa');
+    world.fs.release(file, O_RDWR);
+    expect(file.data).toBeUndefined();
+    world.store(file, 0, 'bbb');
+    renameSync(world.out('made'), world.out('away'));
+    check(world.fs.sync());
+    expect(readFileSync(world.out('away'), 'latin1')).toBe('bbb');
+  });
+
   test('a file that somebody else unlinked keeps its descriptor', () => {
     const world = bootDir({ descriptorLimit: 4 });
     world.put('file', 'abc');
     const file = world.walk('file');
+    world.attr(file);
     unlinkSync(world.out('file'));
     for (let i = 0; i < 20; i++) world.create(world.fs.root, `other-${i}`);
     for (let i = 0; i < 20; i++) world.attr(world.walk(`other-${i}`));

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { MemoryFileSystem } from '../../src/fs/memory.ts';
 import {
   EEXIST,
   EINVAL,
@@ -161,6 +162,39 @@ describe('CREATE', () => {
     const first = ok(client.create(1, 'a'));
     expect(ok(client.create(1, 'a')).nodeid).toBe(first.nodeid);
     expect(client.create(1, 'a', O_EXCL)).toBe(EEXIST);
+  });
+
+  test('after a LOOKUP in vain opens what another client has made meanwhile, unless O_EXCL', () => {
+    const { client, attach } = boot();
+    const other = attach();
+    other.init();
+    for (const [name, flags] of [
+      ['a', 2],
+      ['b', 2 | O_EXCL],
+    ] as const) {
+      expect(client.lookup(1, name)).toBe(ENOENT);
+      const made = ok(other.create(1, name));
+      const found = client.create(1, name, flags);
+      expect(typeof found === 'number' ? found : found.nodeid).toBe(name === 'a' ? made.nodeid : EEXIST);
+    }
+  });
+
+  test('does not look again for what was just looked up in vain', () => {
+    let lookups = 0;
+    const wrap = (fs: MemoryFileSystem) => {
+      const lookup = fs.lookup.bind(fs);
+      fs.lookup = (parent, name) => {
+        lookups++;
+        return lookup(parent, name);
+      };
+      return fs;
+    };
+    const { client } = boot({ wrap });
+    expect(client.lookup(1, 'a')).toBe(ENOENT);
+    ok(client.create(1, 'a'));
+    expect(lookups).toBe(1);
+    ok(client.create(1, 'b'));
+    expect(lookups).toBe(2);
   });
 
   test('with O_TRUNC empties what exists', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { MemoryFileSystem } from '../../src/fs/memory.ts';
 import { ReadOnlyFileSystem } from '../../src/fs/read-only.ts';
 import { Caller } from '../../src/host/inode.ts';
 import {
@@ -8,6 +9,7 @@ import {
   EIO,
   EISDIR,
   ELOOP,
+  ENOSYS,
   ENOTDIR,
   ENXIO,
   EOPNOTSUPP,
@@ -15,7 +17,7 @@ import {
   ESTALE,
   OK,
 } from '../../src/wire/errno.ts';
-import { WRITE_FLAGS } from '../../src/wire/flags.ts';
+import { FOPEN_FLAGS, WRITE_FLAGS } from '../../src/wire/flags.ts';
 import {
   CopyFileRangeIn,
   CopyFileRangeOut,
@@ -24,6 +26,8 @@ import {
   FsyncIn,
   LseekIn,
   LseekOut,
+  OpenIn,
+  OpenOut,
   ReadIn,
   WriteIn,
   WriteOut,
@@ -219,6 +223,37 @@ describe('FLUSH, FSYNC, SYNCFS', () => {
     expect(client.send('FSYNC', [bytes(FsyncIn, { fh: 9 })], at).errno).toBe(EBADF);
     expect(client.send('SYNCFS', [new Uint8Array(8)]).errno).toBe(OK);
   });
+});
+
+test.each([
+  ['a client that keeps its locks to itself is told not to send FLUSH', { isAlone: true, localLocks: true }, ENOSYS],
+  ['a client that is alone still has its locks kept by the host', { isAlone: true }, OK],
+])('%s', (_, options, errno) => {
+  const { attach } = boot();
+  const client = attach(options);
+  client.init();
+  const a = ok(client.create(1, 'a'));
+  expect(client.send('FLUSH', [bytes(FlushIn, { fh: a.fh })], { nodeid: a.nodeid }).errno).toBe(errno);
+  for (const flag of ['FUSE_POSIX_LOCKS', 'FUSE_FLOCK_LOCKS'] as const) {
+    expect(client.session.negotiated.has(flag)).toBe(errno === OK);
+  }
+});
+
+test('a client that is alone keeps its pages of a file that has not changed since the last OPEN', () => {
+  let keeps = true;
+  const wrap = (fs: MemoryFileSystem) => Object.assign(fs, { keepsCache: () => keeps });
+  const { client, attach } = boot({ wrap });
+  const { nodeid } = ok(client.create(1, 'a'));
+  const flagsOf = (each: typeof client) => {
+    ok(each.lookup(1, 'a'));
+    const { body } = each.send('OPEN', [bytes(OpenIn, {})], { nodeid });
+    return OpenOut.open_flags.get(body, 0) & FOPEN_FLAGS.FOPEN_KEEP_CACHE;
+  };
+  const alone = attach({ isAlone: true });
+  alone.init();
+  expect([flagsOf(alone), flagsOf(client)]).toEqual([FOPEN_FLAGS.FOPEN_KEEP_CACHE, 0]);
+  keeps = false;
+  expect(flagsOf(alone)).toBe(0);
 });
 
 describe('FALLOCATE', () => {

@@ -123,6 +123,18 @@ describe.each(['memory', 'dir'] as const)('%s', (kind) => {
       expect(fs.statSync(at('to')).size).toBe(3_000_000);
     });
 
+    test.runIf(kind === 'dir')('what somebody else writes into a file is there at the next open', () => {
+      const backing = `${mount.backing}/changed`;
+      fs.writeFileSync(backing, 'first');
+      for (const text of ['other', 'third', 'again']) {
+        for (let i = 0; i < 3; i++) fs.readFileSync(at('changed'));
+        // The times of files go in ticks of up to 10 ms; a change within one is not seen.
+        mount.sh('sleep 0.03');
+        fs.writeFileSync(backing, text);
+        expect(fs.readFileSync(at('changed'), 'utf8')).toBe(text);
+      }
+    });
+
     test('many files are open at once', () => {
       const fds: number[] = [];
       for (let i = 0; i < 2000; i++) fds.push(fs.openSync(at(`open${i}`), 'w'));

@@ -7,6 +7,15 @@ import { describe, expect, test } from 'vitest';
 import { codeOf, mounted, skipReason, titled, umount } from './mounted.ts';
 
 const PROGRAM = new URL('./locks.py', import.meta.url).pathname;
+/** Locks a file in both ways; prints which kinds the kernel lists for it. */
+const LOCKS_OF = `
+import fcntl, os, sys
+with open(sys.argv[1], 'w') as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    ino = os.fstat(file.fileno()).st_ino
+    print(*sorted(line.split()[1] for line in open('/proc/locks') if f':{ino} ' in line), end='')
+`;
 const noPython = codeOf(() => execFileSync('python3', ['--version'], { stdio: 'pipe' })) !== 'OK';
 const why = skipReason ?? (noPython ? 'no python3: apt-get install python3' : undefined);
 const title = skipReason === undefined && why !== undefined ? `locks [skipped: ${why}]` : titled('locks');
@@ -27,10 +36,27 @@ describe.skipIf(why !== undefined)(title, () => {
     }
   });
 
-  test.each(['memory', 'dir'] as const)('%s keeps every promise', async (kind) => {
-    const mount = await mounted(kind);
+  test.each([
+    ['memory', ''],
+    ['dir', ''],
+    ['dir', 'local_locks'],
+  ] as const)('%s %s keeps every promise', async (kind, options) => {
+    const mount = await mounted(kind, options === '' ? undefined : options);
     try {
       expect(runIn(mount.dir)).toBe('ok');
+    } finally {
+      expect(await mount.stop()).toMatchObject({ code: 0, stderr: '' });
+    }
+  });
+
+  test.each([
+    ['the host holds the locks, not the kernel', '', []],
+    ['with local_locks the kernel holds them', ',local_locks', ['FLOCK', 'POSIX']],
+  ] as const)('%s', async (_, word, held) => {
+    const mount = await mounted('dir', `allow_other${word}`);
+    try {
+      const kinds = execFileSync('timeout', ['20', 'python3', '-c', LOCKS_OF, join(mount.dir, 'file')]).toString();
+      expect(kinds.split(' ').filter((kind) => kind.trim() !== '')).toEqual(held);
     } finally {
       expect(await mount.stop()).toMatchObject({ code: 0, stderr: '' });
     }

@@ -175,6 +175,24 @@ describe.skipIf(skipReason !== undefined)(titled('a host that is mounted by the 
     expect((await host.stop())?.inodes).toBe(1);
   });
 
+  test('a lock that is held through one mount is held for the other, until its holder closes the file', async () => {
+    const host = await start();
+    const [one, two] = [await mountOf(host), await mountOf(host)];
+    writeFileSync(`${one.mountPoint}/a`, '');
+    const script = `flock ${one.mountPoint}/a -c 'flock -n ${two.mountPoint}/a echo taken || echo held'
+      flock -n ${two.mountPoint}/a echo free`;
+    expect(execFileSync('sh', ['-c', script], { encoding: 'utf8' })).toBe('held\nfree\n');
+    await one.unmount();
+    await two.unmount();
+    expect((await host.stop())?.inodes).toBe(1);
+  });
+
+  test('local_locks is refused: guests would not see the locks', async () => {
+    const host = await start();
+    await expect(mountOf(host, 'local_locks')).rejects.toThrow('mount option local_locks is for a mount alone');
+    expect((await host.stop())?.inodes).toBe(1);
+  });
+
   test('guests and programs on the mount change one directory at once, and nobody waits for ever', async () => {
     const host = await start();
     const mounts = [await mountOf(host), await mountOf(host)];

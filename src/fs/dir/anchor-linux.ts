@@ -4,7 +4,8 @@
  *
  * Evicted descriptors are opened again through the parent's and the name, and count only if it is the same object.
  * Kept open: the root, directories with open handles, and what has lost its last known name. An open file has a
- * descriptor anyway, and through that it gets this one again.
+ * descriptor anyway, and through that it gets this one again. Other regular files get one only when they are used:
+ * until then they are a name and an identity.
  * SPEC: open(2) O_PATH; proc_pid_fd(5).
  */
 import {
@@ -17,6 +18,7 @@ import {
   fstatSync,
   openSync,
   readFileSync,
+  readlinkSync,
   utimesSync,
 } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
@@ -68,6 +70,9 @@ export function openRoot(path: string): number {
 }
 
 export class LinuxAnchor implements Anchor {
+  readonly keepsFilesOpen = true;
+  /** By number: one link less to follow in each call than through `/proc/self`. */
+  readonly #descriptors = `/proc/${readlinkSync('/proc/self')}/fd/`;
   readonly #table: InodeTable;
   readonly #nodes: DescriptorSet<DirInode>;
   readonly #total: number;
@@ -85,7 +90,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   child(parent: DirInode, name: ByteString): Path {
-    return pathOfBytes(`${FD_DIRECTORY}/${this.#fd(parent)}/${name}`);
+    return pathOfBytes(`${this.#descriptors}${this.#fd(parent)}/${name}`);
   }
 
   reach(directory: DirInode): Path {
@@ -94,10 +99,6 @@ export class LinuxAnchor implements Anchor {
 
   pin(path: Path): number {
     return openSync(path, O_PATH | constants.O_NOFOLLOW);
-  }
-
-  pinOpen(fd: number): number {
-    return openSync(`${FD_DIRECTORY}/${fd}`, O_PATH);
   }
 
   adopt(inode: DirInode, fd: number): void {
@@ -146,7 +147,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   #self(inode: DirInode): string {
-    return `${FD_DIRECTORY}/${this.#fd(inode)}`;
+    return `${this.#descriptors}${this.#fd(inode)}`;
   }
 
   #fd(inode: DirInode): number {
@@ -157,7 +158,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   #reopen(inode: DirInode): Descriptor<DirInode> {
-    const fd = inode.data === undefined ? this.#find(inode) : this.pinOpen(inode.data.fd);
+    const fd = inode.data === undefined ? this.#find(inode) : openSync(`${this.#descriptors}${inode.data.fd}`, O_PATH);
     inode.node = this.#nodes.add(inode, fd, 0);
     return inode.node;
   }

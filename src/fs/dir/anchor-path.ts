@@ -33,6 +33,8 @@ const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
 const NOT_ON_WINDOWS = /[\\:*?"<>|]/;
 
 export class PathAnchor implements Anchor {
+  /** Windows does not remove what is open, and the descriptor would hide that the file was moved. */
+  readonly keepsFilesOpen = false;
   readonly #table: InodeTable;
   readonly #rootPath: ByteString;
   /** Removed directories that somebody still uses. */
@@ -68,10 +70,6 @@ export class PathAnchor implements Anchor {
   }
 
   pin(): number {
-    return -1;
-  }
-
-  pinOpen(): number {
     return -1;
   }
 

@@ -16,14 +16,14 @@ export type FileTime = number | Date;
 export interface Anchor {
   /** Descriptors kept open. */
   readonly count: number;
+  /** A file that nobody uses may stay open for reading: it keeps nobody from moving, removing or running it. */
+  readonly keepsFilesOpen: boolean;
   /** The path of one name in a directory, for calls that do not follow a symbolic link in the last place. */
   child(parent: DirInode, name: ByteString): Path;
   /** The path of a directory itself, for calls that list it or ask about it. */
   reach(directory: DirInode): Path;
   /** Opens what names the object at `path` from now on; −1 if this anchor needs no descriptor. */
   pin(path: Path): number;
-  /** Like `pin`, for an object that is open already. */
-  pinOpen(fd: number): number;
   /** Gives the descriptor that `pin` opened to the inode. */
   adopt(inode: DirInode, fd: number): void;
   stat(inode: DirInode): BigIntStats;

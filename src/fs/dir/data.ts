@@ -16,7 +16,7 @@ import type { Log } from '../../host/log.ts';
 import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
 import { EACCES, ENFILE, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
-import { S_IFREG } from '../../wire/mode.ts';
+import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFREG } from '../../wire/mode.ts';
 import { type Anchor, BIGINT } from './anchor.ts';
 import { DescriptorSet } from './descriptors.ts';
 import { DirError, errnoOf, isErrno } from './errors.ts';
@@ -26,6 +26,7 @@ import { readAll, writeAll, writeSegments } from './io.ts';
 export const ACCESS_READ = 1;
 export const ACCESS_WRITE = 2;
 const ACCESS_BOTH = ACCESS_READ | ACCESS_WRITE;
+const JUST_MADE = -1n;
 /** Open flags by ACCESS_* bits. */
 const FLAGS = [0, constants.O_RDONLY, constants.O_WRONLY, constants.O_RDWR] as const;
 
@@ -44,9 +45,13 @@ export class FileData {
     this.#openMax = openMax;
     this.#cache = cache;
     this.#log = log;
-    this.#descriptors = new DescriptorSet<DirInode>(limit, isIdle, (inode) => {
-      inode.data = undefined;
-    });
+    this.#descriptors = new DescriptorSet<DirInode>(
+      limit,
+      (inode) => this.#mayClose(inode),
+      (inode) => {
+        inode.data = undefined;
+      },
+    );
   }
 
   /** Open data descriptors. */
@@ -68,17 +73,14 @@ export class FileData {
 
   // ---- descriptors ---------------------------------------------------------------------------------------------
 
-  /** Returns a descriptor for a new handle, if not too many are open. */
-  ensureHandle(inode: DirInode, need: number): number {
-    if (inode.data === undefined) this.requireRoom();
-    return this.ensure(inode, need);
-  }
-
   /**
-   * The limit is this process's, and so is not who opens: ENFILE. Without one, the last descriptors would go to files,
-   * and no operation would work any more, closing them included.
+   * Before a descriptor for a new handle is opened; those that nobody uses give way. The limit is this process's, and
+   * so is not who opens: ENFILE. Without one, the last descriptors would go to files, and no operation would work any
+   * more, closing them included.
    */
   requireRoom(): void {
+    if (this.count < this.#openMax) return;
+    this.#descriptors.trim(this.#openMax - 1, 2 * this.count);
     if (this.count >= this.#openMax) throw new DirError(ENFILE, 'too many files are open');
   }
 
@@ -90,9 +92,31 @@ export class FileData {
     return data.fd;
   }
 
+  /**
+   * For one OPEN; tells whether the file is as the last one found it. If it is not, a descriptor that was kept does not
+   * count: the mode may forbid now what it allowed then.
+   */
+  open(inode: DirInode, need: number): boolean {
+    const kept = inode.data;
+    if (kept === undefined) this.requireRoom();
+    const fd = this.ensure(inode, need);
+    if (inode.openedCtime === JUST_MADE && inode.data === kept && inode.cached === undefined) {
+      inode.openedCtime = undefined;
+      return false;
+    }
+    let stats = fstatSync(fd, BIGINT);
+    const isSame = stats.ctimeNs === inode.openedCtime && Number(stats.size) === inode.openedSize;
+    if (!isSame && inode.data === kept && isIdle(inode)) stats = fstatSync(this.#open(inode, need), BIGINT);
+    inode.openedCtime = stats.ctimeNs;
+    inode.openedSize = Number(stats.size);
+    this.refresh(inode, stats);
+    return isSame;
+  }
+
   /** Takes over a descriptor that is open for reading and writing. */
   adopt(inode: DirInode, fd: number): void {
     inode.data = this.#descriptors.add(inode, fd, ACCESS_BOTH);
+    inode.openedCtime = JUST_MADE;
   }
 
   /** Opens what can be opened, because the file's last name is about to go; nothing if the mode forbids it. */
@@ -106,9 +130,15 @@ export class FileData {
     }
   }
 
-  /** Closes the data descriptor, unless it is the last way to the file. */
+  /** After a RELEASE. For reading the descriptor may stay; for writing it would keep others from running the file. */
   rest(inode: DirInode): void {
-    if (isIdle(inode)) this.close(inode);
+    const mayStay = inode.data?.access === ACCESS_READ && (this.#anchor as Anchor).keepsFilesOpen;
+    if (!mayStay) this.closeIdle(inode);
+  }
+
+  /** Closes the data descriptor, unless somebody uses it or it is the last way to the file. */
+  closeIdle(inode: DirInode): void {
+    if (inode.data !== undefined && this.#mayClose(inode)) this.close(inode);
   }
 
   close(inode: DirInode): void {
@@ -253,6 +283,20 @@ export class FileData {
     return (this.#anchor as Anchor).stat(inode);
   }
 
+  /** What a window may still change must be written back, even if somebody moves the file meanwhile. */
+  #mayClose(inode: DirInode): boolean {
+    if (!isIdle(inode)) return false;
+    if (inode.cached === undefined) return true;
+    try {
+      (this.#anchor as Anchor).hold(inode);
+      return true;
+    } catch (error) {
+      // There are no descriptors left: then it keeps the one that it has.
+      errnoOf(error);
+      return false;
+    }
+  }
+
   #open(inode: DirInode, need: number): number {
     const fd = this.#openBest(inode, need | (inode.data?.access ?? ACCESS_READ), need);
     this.close(inode);
@@ -304,6 +348,13 @@ export function dropSuidgid(fd: number, killer: Caller): void {
   const stats = fstatSync(fd);
   const lost = lostSetId(stats.mode, stats.gid, killer);
   if (lost !== 0) fchmodSync(fd, stats.mode & 0o7777 & ~lost);
+}
+
+/** The client's other flags are not passed on: O_APPEND and O_TRUNC are done by the server, O_DIRECT by nobody. */
+export function accessOf(flags: number): number {
+  const mode = flags & O_ACCMODE;
+  if (mode === O_RDONLY) return ACCESS_READ;
+  return mode === O_WRONLY ? ACCESS_WRITE : ACCESS_READ | ACCESS_WRITE;
 }
 
 /** Nobody has the file open, and it can be found again. */

@@ -60,8 +60,8 @@ export class DescriptorSet<Owner> {
   }
 
   /** While more than `limit` are open, closes some that have not been used lately and that are not needed. */
-  trim(limit = this.limit): void {
-    for (let steps = STEPS; steps > 0 && this.#open.length > limit; steps--) this.#step();
+  trim(limit = this.limit, steps = STEPS): void {
+    for (let left = steps; left > 0 && this.#open.length > limit; left--) this.#step();
   }
 
   closeAll(): void {

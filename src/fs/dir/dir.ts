@@ -6,7 +6,7 @@
  * Every system call of this folder may throw; the public methods here are where that ends.
  * What node:fs lacks needs an optional package and the anchor by descriptors: see native.ts.
  */
-import { accessSync, closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, statfsSync } from 'node:fs';
+import { accessSync, closeSync, constants, fdatasyncSync, fsyncSync, statfsSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
@@ -16,11 +16,11 @@ import type { PageCache } from '../../host/page-cache.ts';
 import type { SegmentList } from '../../virtio/chain.ts';
 import { EBADF, EINVAL, EISDIR, ENOTDIR, EROFS, type Errno, OK } from '../../wire/errno.ts';
 import { NAME_MAX } from '../../wire/ids.ts';
-import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFDIR, S_IFREG } from '../../wire/mode.ts';
-import { type Anchor, BIGINT } from './anchor.ts';
+import { S_IFDIR, S_IFREG } from '../../wire/mode.ts';
+import type { Anchor } from './anchor.ts';
 import { descriptorBudget, hasDescriptorDirectory } from './anchor-linux.ts';
 import { AttributeChanger, fillAttr } from './attributes.ts';
-import { ACCESS_READ, ACCESS_WRITE, FileData } from './data.ts';
+import { ACCESS_READ, accessOf, FileData } from './data.ts';
 import { errnoOf } from './errors.ts';
 import { IdleInodes } from './idle.ts';
 import type { DirInode } from './inode.ts';
@@ -131,6 +131,13 @@ export class DirFileSystem implements FileSystem<DirInode> {
     } catch (error) {
       return errnoOf(error);
     }
+  }
+
+  entryAttr(inode: DirInode, out: Attr): Errno {
+    const stats = this.#names.seen.of(inode);
+    if (stats === undefined) return this.getattr(inode, out);
+    fillAttr(stats, inode.ino, out);
+    return OK;
   }
 
   setattr(inode: DirInode, change: AttrChange, caller: Caller): Errno {
@@ -267,13 +274,16 @@ export class DirFileSystem implements FileSystem<DirInode> {
     if (this.readOnly && access !== ACCESS_READ) return EROFS;
     try {
       this.#trim();
-      const fd = this.#data.ensureHandle(inode, access);
-      this.#data.refresh(inode, fstatSync(fd, BIGINT));
+      inode.isUnchanged = this.#data.open(inode, access);
     } catch (error) {
       return errnoOf(error);
     }
     inode.opens++;
     return OK;
+  }
+
+  keepsCache(inode: DirInode): boolean {
+    return inode.isUnchanged;
   }
 
   release(inode: DirInode, _flags: number): void {
@@ -352,6 +362,7 @@ export class DirFileSystem implements FileSystem<DirInode> {
   }
 
   #trim(): void {
+    this.#names.seen.forget();
     this.#anchor.trim(this.#data.count);
     this.#data.trim();
   }
@@ -370,11 +381,4 @@ function syncDirectory(anchor: Anchor, inode: DirInode): Errno {
     closeSync(fd);
   }
   return OK;
-}
-
-/** The client's other flags are not passed on: O_APPEND and O_TRUNC are done by the server, O_DIRECT by nobody. */
-function accessOf(flags: number): number {
-  const mode = flags & O_ACCMODE;
-  if (mode === O_RDONLY) return ACCESS_READ;
-  return mode === O_WRONLY ? ACCESS_WRITE : ACCESS_READ | ACCESS_WRITE;
 }

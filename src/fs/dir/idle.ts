@@ -29,7 +29,7 @@ export class IdleInodes {
    */
   keep(inode: DirInode): boolean {
     if (this.#max === 0 || inode.parent === undefined || (inode.cached?.residentPages ?? 0) === 0) return false;
-    if (this.#data.flush(inode) === OK) this.#data.rest(inode);
+    if (this.#data.flush(inode) === OK) this.#data.closeIdle(inode);
     inode.idle = true;
     this.#inodes.delete(inode);
     this.#inodes.add(inode);

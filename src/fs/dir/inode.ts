@@ -40,6 +40,12 @@ export class DirInode extends Inode {
   data: Descriptor<DirInode> | undefined = undefined;
   /** Open handles. */
   opens = 0;
+  /** The time of change that the last OPEN found; −1n: we have just made the file, and nobody has opened it. */
+  openedCtime: bigint | undefined = undefined;
+  /** The size that it found: two changes may have one time. */
+  openedSize = 0;
+  /** That was also what the OPEN before it found. */
+  isUnchanged = false;
   /** A symbolic link's text; it never changes. */
   target: ByteString | undefined = undefined;
 

@@ -37,6 +37,7 @@ import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import type { Native } from './native.ts';
 import { bytesOfBuffer, type Path, pathOfBytes } from './path.ts';
+import { Seen } from './seen.ts';
 
 const O_CREATE = constants.O_CREAT | constants.O_EXCL | (constants.O_NOFOLLOW ?? 0) | constants.O_RDWR;
 /** O_TMPFILE and what it needs. Node has no name for its bit, the same on every architecture that Node runs on. */
@@ -53,6 +54,7 @@ export interface NamesParts {
 }
 
 export class Names {
+  readonly seen = new Seen();
   readonly #anchor: Anchor;
   readonly #table: InodeTable;
   readonly #data: FileData;
@@ -75,9 +77,10 @@ export class Names {
     const stats = lstatSync(path, PROBE);
     if (stats === undefined) return ENOENT;
     const known = this.#table.find(stats);
-    if (known === undefined) return this.#show(this.#meet(path, parent, name));
+    if (known === undefined) return this.#show(this.#meet(path, parent, name, stats));
     this.#table.place(known, parent, name);
     this.#data.refresh(known, stats);
+    this.seen.set(known, stats);
     return this.#show(known);
   }
 
@@ -131,6 +134,7 @@ export class Names {
 
   /** A regular file without a name, which `link` may give it. */
   tmpfile(parent: DirInode, mode: number, caller: Caller): DirInode | Errno {
+    this.#data.requireRoom();
     const fd = openSync(this.#anchor.reach(parent), O_NAMELESS, mode & 0o7777);
     const inode = this.#meetCreated(fd);
     try {
@@ -252,28 +256,35 @@ export class Names {
     return inode;
   }
 
-  /** Makes the inode of the object at `path`; the descriptor says what it is, whatever the name means by now. */
-  #meet(path: Path, parent: DirInode, name: ByteString): DirInode {
-    const fd = this.#anchor.pin(path);
-    const stats = fd >= 0 ? fstatSync(fd, BIGINT) : lstatSync(path, BIGINT);
+  /**
+   * Makes the inode of the object at `path`; the descriptor says what it is, whatever the name means by now. A regular
+   * file that was `found` there gets one only when it is used: most are only listed, or asked about once.
+   */
+  #meet(path: Path, parent: DirInode, name: ByteString, found?: BigIntStats): DirInode {
+    const isFile = found !== undefined && (Number(found.mode) & S_IFMT) === S_IFREG;
+    const fd = isFile ? -1 : this.#anchor.pin(path);
+    const stats = fd >= 0 ? fstatSync(fd, BIGINT) : (found ?? lstatSync(path, BIGINT));
     const inode = this.#know(stats, fd);
     if (inode.type === S_IFLNK && inode.target === undefined) this.#readTarget(inode, path);
     this.#table.place(inode, parent, name);
+    this.seen.set(inode, stats);
     return inode;
   }
 
   /** Likewise for a file that we have just created and that is open as `fd`. */
   #meetCreated(fd: number): DirInode {
     let inode: DirInode;
+    let stats: BigIntStats;
     try {
-      const stats = fstatSync(fd, BIGINT);
+      stats = fstatSync(fd, BIGINT);
       this.#table.retire(stats);
-      inode = this.#know(stats, this.#anchor.pinOpen(fd));
+      inode = this.#know(stats, -1);
     } catch (error) {
       closeSync(fd);
       throw error;
     }
     this.#data.adopt(inode, fd);
+    this.seen.set(inode, stats);
     return inode;
   }
 
@@ -304,19 +315,28 @@ export class Names {
 
   #finish(inode: DirInode, parent: DirInode, mode: number, caller: Caller): void {
     this.#setOwner(inode, parent, caller);
-    const had = Number(this.#anchor.stat(inode).mode) & 0o7777;
+    const had = Number(this.#statOf(inode).mode) & 0o7777;
     // A directory in a set-group-id directory inherits the bit.
     const want = (mode & 0o7777) | (inode.type === S_IFDIR ? had & S_ISGID : 0);
-    if (had !== want) this.#attributes.chmod(inode, want);
+    if (had === want) return;
+    this.seen.forget();
+    this.#attributes.chmod(inode, want);
+  }
+
+  /** Of an object that we have just made. */
+  #statOf(inode: DirInode): BigIntStats {
+    return this.seen.of(inode) ?? this.#anchor.stat(inode);
   }
 
   /** The system has set our own ids, and the directory's group where that is inherited. */
   #setOwner(inode: DirInode, parent: DirInode, caller: Caller): void {
     if (!this.#isRoot) return;
-    const stats = this.#anchor.stat(inode);
+    const stats = this.#statOf(inode);
+    if (Number(stats.uid) === caller.uid && Number(stats.gid) === caller.gid) return;
     const inherits = (Number(this.#anchor.stat(parent).mode) & S_ISGID) !== 0;
     const gid = inherits ? Number(stats.gid) : caller.gid;
     if (Number(stats.uid) === caller.uid && Number(stats.gid) === gid) return;
+    this.seen.forget();
     this.#attributes.chown(inode, caller.uid, gid);
   }
 

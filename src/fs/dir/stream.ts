@@ -14,7 +14,6 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '
 import type { Anchor } from './anchor.ts';
 import { errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
-import { bytesOfBuffer } from './path.ts';
 
 /** SPEC: libfuse, FUSE_UNKNOWN_INO: programs expect a number that is not 0. */
 const UNKNOWN_INO = 0xffff_ffff;
@@ -53,7 +52,7 @@ export class DirectoryStream implements DirStream {
     this.#types.length = 0;
     this.#push('.' as ByteString, S_IFDIR);
     this.#push('..' as ByteString, S_IFDIR);
-    for (const entry of this.#list()) this.#push(bytesOfBuffer(entry.name), typeOf(entry));
+    for (const entry of this.#list()) this.#push(entry.name as ByteString, typeOf(entry));
   }
 
   #push(name: ByteString, type: number): void {
@@ -61,9 +60,10 @@ export class DirectoryStream implements DirStream {
     this.#types.push(type);
   }
 
-  #list(): Dirent<Buffer>[] {
+  /** As strings with one unit per byte: a buffer for each name would cost more than the system calls. */
+  #list(): Dirent[] {
     try {
-      return readdirSync(this.#anchor.reach(this.#directory), { encoding: 'buffer', withFileTypes: true });
+      return readdirSync(this.#anchor.reach(this.#directory), { encoding: 'latin1', withFileTypes: true });
     } catch (error) {
       // A directory that was removed while it is open has no entries. SPEC: readdir(3) of the C library.
       if (isErrno(error, ENOENT)) return [];
@@ -78,7 +78,7 @@ export class DirectoryStream implements DirStream {
   }
 }
 
-function typeOf(entry: Dirent<Buffer>): number {
+function typeOf(entry: Dirent): number {
   if (entry.isFile()) return S_IFREG;
   if (entry.isDirectory()) return S_IFDIR;
   if (entry.isSymbolicLink()) return S_IFLNK;

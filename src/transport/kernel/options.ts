@@ -6,6 +6,8 @@ export interface KernelMountOptions {
   readonly allowOther: boolean;
   /** The kernel checks modes and owners itself before it asks us. */
   readonly defaultPermissions: boolean;
+  /** The kernel keeps locks to itself, and does not tell us of each close: only with a host of its own. */
+  readonly localLocks: boolean;
   /** A directory uses the optional package of system calls, if it is installed. */
   readonly native: boolean;
   /** The kernel gathers small writes. */
@@ -28,6 +30,7 @@ const MOUNT_DEFAULTS: KernelMountOptions = {
   readOnly: false,
   allowOther: false,
   defaultPermissions: true,
+  localLocks: false,
   native: true,
   writebackCache: false,
   attrTimeoutMs: 1000,
@@ -61,6 +64,9 @@ const SWITCHES: Readonly<Record<string, (draft: Draft) => void>> = {
   },
   no_default_permissions: (draft) => {
     draft.defaultPermissions = false;
+  },
+  local_locks: (draft) => {
+    draft.localLocks = true;
   },
   native: (draft) => {
     draft.native = true;

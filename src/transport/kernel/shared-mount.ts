@@ -61,6 +61,8 @@ export function beginMount(request: SharedMountRequest): SharedMount {
   const { uid, gid, mode, size } = options;
   if (uid !== undefined || gid !== undefined || mode !== undefined || size !== undefined)
     throw new TypeError('mount options uid=, gid=, mode= and size= say how a host is made: this one is there already');
+  if (options.localLocks)
+    throw new TypeError('mount option local_locks is for a mount alone: this host has guests, who would see no lock');
   const index = request.boxes.findIndex((at) => new Mailbox(request.buffer, at).enter(BOX_FREE, BOX_CLAIMED));
   if (index < 0) throw new MountError(`all ${request.boxes.length} kernel mounts of this host are taken`);
   const box = new Mailbox(request.buffer, request.boxes[index] as number);

@@ -136,7 +136,8 @@ function buildCore(
 function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
   const { writebackCache } = options;
   const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
-  return { name: 'kernel', ...lifetimes(options), openFlags, writebackCache, groupsOf };
+  const alone = { isAlone: true, localLocks: options.localLocks };
+  return { name: 'kernel', ...lifetimes(options), ...alone, openFlags, writebackCache, groupsOf };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
