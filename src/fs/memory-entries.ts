@@ -34,6 +34,11 @@ export class Entries {
     return this.#byName.size;
   }
 
+  /** No entry has a higher one so far. */
+  get lastCookie(): number {
+    return this.#nextCookie - 1;
+  }
+
   get(name: ByteString): MemoryInode | undefined {
     return this.#byName.get(name)?.inode;
   }
@@ -61,10 +66,11 @@ export class Entries {
     if (this.#deadCount >= COMPACT_MIN && this.#deadCount * 2 > this.#order.length) this.#compact();
   }
 
-  /** Calls `visit` for each entry after `cookie`, in order, until it returns false. `visit` must not change entries. */
-  listAfter(cookie: number, visit: (entry: Entry, inode: MemoryInode) => boolean): void {
+  /** Calls `visit` for each entry after `cookie` up to `last`, in order, until it returns false; it changes none. */
+  listAfter(cookie: number, last: number, visit: (entry: Entry, inode: MemoryInode) => boolean): void {
     for (let i = this.#firstAfter(cookie); i < this.#order.length; i++) {
       const entry = this.#order[i] as Entry;
+      if (entry.cookie > last) return;
       if (entry.inode !== undefined && !visit(entry, entry.inode)) return;
     }
   }

@@ -38,8 +38,8 @@ export function setXattr(
   const errno = checkNamespace(name);
   if (errno !== OK) return errno;
   const old = inode.xattrs?.get(name);
-  if (flags === XATTR_CREATE && old !== undefined) return EEXIST;
-  if (flags === XATTR_REPLACE && old === undefined) return ENODATA;
+  if ((flags & XATTR_CREATE) !== 0 && old !== undefined) return EEXIST;
+  if ((flags & XATTR_REPLACE) !== 0 && old === undefined) return ENODATA;
   return hasRoom(name, value, quota) ? putValue(inode, name, value, quota) : ENOSPC;
 }
 

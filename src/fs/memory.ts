@@ -29,7 +29,7 @@ import {
   MemorySpecial,
   MemorySymlink,
 } from './memory-inode.ts';
-import { listDirectory } from './memory-list.ts';
+import { MemoryStream } from './memory-list.ts';
 import { INODE_COST, MemoryQuota } from './memory-quota.ts';
 import { adopt, checkRename, exchange } from './memory-rename.ts';
 import * as rules from './memory-rules.ts';
@@ -296,13 +296,7 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
 
   opendir(inode: MemoryInode): DirStream | Errno {
     if (!isDirectory(inode)) return ENOTDIR;
-    return {
-      read: (offset, sink) => {
-        inode.accessed(this.#stamp());
-        return listDirectory(inode, offset, sink);
-      },
-      close: () => {},
-    };
+    return new MemoryStream(inode, this.#clock);
   }
 
   statfs(out: StatFs): Errno {

@@ -4,7 +4,8 @@
  */
 import type { ByteString } from '../base/bytes.ts';
 import { writeDirent, writeDirentPlus } from '../wire/dirent.ts';
-import { EntryOut } from '../wire/fuse.ts';
+import { OK } from '../wire/errno.ts';
+import { Direntplus, EntryOut } from '../wire/fuse.ts';
 import { modeToType } from '../wire/mode.ts';
 import { sizeOf } from '../wire/struct.ts';
 import type { DirSink } from './file-system.ts';
@@ -15,6 +16,7 @@ import type { Session } from './session.ts';
 const EMPTY = new DataView(new ArrayBuffer(0));
 
 abstract class RecordSink implements DirSink {
+  abstract readonly knowsIno: boolean;
   /** Where the next record goes. */
   at = 0;
   /** An entry was offered and did not fit. */
@@ -41,6 +43,8 @@ abstract class RecordSink implements DirSink {
 }
 
 export class DirentSink extends RecordSink {
+  readonly knowsIno = false;
+
   add(name: ByteString, ino: number, type: number, cookie: number): boolean {
     return this.advance(writeDirent(this.view, this.at, this.limit, ino, cookie, modeToType(type), name));
   }
@@ -48,6 +52,7 @@ export class DirentSink extends RecordSink {
 
 /** Each entry with its attributes and one lookup, "." and ".." excepted. */
 export class DirentplusSink extends RecordSink {
+  readonly knowsIno = true;
   readonly #session: Session;
   #directory: Inode | undefined;
 
@@ -73,6 +78,7 @@ export class DirentplusSink extends RecordSink {
     for (let i = 0; i < sizeOf(EntryOut); i += 4) this.view.setUint32(this.at + i, 0);
     if (name === '.' || name === '..') return;
     const child = this.#session.fs.lookup(this.#directory as Inode, name);
-    if (typeof child !== 'number') writeEntry(this.#session, this.view, this.at, child);
+    if (typeof child === 'number' || writeEntry(this.#session, this.view, this.at, child) !== OK) return;
+    Direntplus.dirent.ino.set(this.view, this.at, EntryOut.attr.ino.get(this.view, this.at));
   }
 }

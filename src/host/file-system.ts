@@ -29,6 +29,8 @@ export interface DirStream {
 }
 
 export interface DirSink {
+  /** The sink looks each name up and so learns the number: what costs something to find may be left 0. */
+  readonly knowsIno: boolean;
   /** Takes one entry; `cookie` resumes after it; `type` is S_IFMT bits. Returns false when the entry did not fit. */
   add(name: ByteString, ino: number, type: number, cookie: number): boolean;
 }

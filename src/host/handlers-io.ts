@@ -144,6 +144,7 @@ function copy(session: Session, call: Call, from: Inode): Outcome {
   const fromPos = CopyFileRangeIn.off_in.get(request, ARGS);
   const toPos = CopyFileRangeIn.off_out.get(request, ARGS);
   const size = CopyFileRangeIn.len.get(request, ARGS);
+  if (!Number.isSafeInteger(toPos + Math.min(size, COPY_MAX))) return -EFBIG;
   if (from === to && fromPos < toPos + size && toPos < fromPos + size) return -EINVAL;
   callerOf(session, call, 0);
   return copyRange(session, from, fromPos, to, toPos, Math.min(size, COPY_MAX));

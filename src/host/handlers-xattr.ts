@@ -53,7 +53,7 @@ export function setxattr(session: Session, call: Call, inode: Inode): Errno {
   const { request } = call;
   const size = SetxattrIn.size.get(request, ARGS);
   const flags = SetxattrIn.flags.get(request, ARGS);
-  if (flags !== 0 && flags !== XATTR_CREATE && flags !== XATTR_REPLACE) return EINVAL;
+  if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) return EINVAL;
   if (size > XATTR_SIZE_MAX) return E2BIG;
   const { sizes } = session.negotiated;
   const name = stringAt(call, nameAt(OPS.SETXATTR, request, 0, sizes));

@@ -166,7 +166,7 @@ export class DirWorld {
         all.push({ name: textOfBytes(name), ino, type, cookie });
         return true;
       };
-      check(stream.read(all.at(-1)?.cookie ?? 0, { add }));
+      check(stream.read(all.at(-1)?.cookie ?? 0, { knowsIno: false, add }));
     }
     stream.close();
     return all;

@@ -60,6 +60,27 @@ describe('READDIR', () => {
     check();
   });
 
+  test('ends although each listed name is given anew, and lists the new ones from the start', () => {
+    const { client } = boot();
+    const made = fill(client, 1, 1000);
+    const fh = client.opendir(1);
+    const seen: string[] = [];
+    for (let offset = 0n; seen.length < 5000; ) {
+      const entries = ok(client.readdir(1, fh, offset));
+      if (entries.length === 0) break;
+      offset = (entries.at(-1) as Dirent).off;
+      for (const { name } of entries) {
+        seen.push(name);
+        if (!made.includes(name)) continue;
+        client.rename(1, name, 1, 'other');
+        client.rename(1, 'other', 1, name);
+      }
+    }
+    expect(seen.sort()).toEqual(['.', '..', ...made].sort());
+    client.forget(ok(client.mknod(1, 'later', 0o100644)).nodeid, 1);
+    expect(client.names(1)).toContain('later');
+  });
+
   test('10,000 entries are made, listed and removed without quadratic work', () => {
     const { client, check } = boot({ fs: { sizeLimit: 64 << 20 } });
     const made = fill(client, 1, 10_000);

@@ -349,6 +349,16 @@ describe('COPY_FILE_RANGE', () => {
     expect(decode(CopyFileRangeOut, body, 0).bytes_copied).toBe(3);
   });
 
+  test('to a place behind what a number can say is EFBIG, wherever the file would end', () => {
+    const { client } = boot();
+    const a = ok(client.create(1, 'a'));
+    const b = ok(client.create(1, 'b'));
+    client.write(a.nodeid, a.fh, 0, 'hello');
+    for (const off_out of [2 ** 53 - 4, 2 ** 53 - 1]) {
+      expect(copy(client, a, b, { off_out, len: 4 }).errno).toBe(EFBIG);
+    }
+  });
+
   test('overlapping ranges of one file are EINVAL, separate ones are not', () => {
     const { client } = boot();
     const a = ok(client.create(1, 'a'));

@@ -69,6 +69,9 @@ describe('extended attributes of memory', () => {
     expect(set(client, 1, 'user.a', '2', CREATE)).toBe(EEXIST);
     expect(set(client, 1, 'user.a', '2', REPLACE)).toBe(OK);
     expect(set(client, 1, 'user.a', '3', 4)).toBe(EINVAL);
+    // Both: as Linux, each is looked at for itself.
+    expect(set(client, 1, 'user.a', '3', CREATE | REPLACE)).toBe(EEXIST);
+    expect(set(client, 1, 'user.b', '3', CREATE | REPLACE)).toBe(ENODATA);
     expect(get(client, 1, 'user.a')).toBe('2');
   });
 

@@ -12,7 +12,7 @@ import { S_IFMT } from '../../wire/mode.ts';
 import { DirInode, type SpaceMaker } from './inode.ts';
 
 /** Numbers from here on are ours: for objects of other devices, and for real numbers that are too large. */
-const FIRST_MIXED = 2 ** 52;
+export const FIRST_MIXED = 2 ** 52;
 
 export interface TableHooks {
   readonly makeSpace: SpaceMaker;

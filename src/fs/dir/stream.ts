@@ -3,10 +3,10 @@
  * entry that stays is listed exactly once, whatever comes and goes meanwhile. Cookie n resumes after the n-th entry;
  * "." and ".." are the first two.
  *
- * node:fs tells no inode numbers, and asking for each would cost more than the listing: entries that are not known
- * carry FUSE's "unknown inode number"; a client that wants it looks the name up anyway.
+ * node:fs tells no inode numbers: an entry that is not known is asked for its own, unless the client looks it up anyway.
+ * What cannot be asked, or is on another device, carries FUSE's "unknown inode number".
  */
-import { type Dirent, readdirSync } from 'node:fs';
+import { type Dirent, lstatSync, readdirSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { DirSink, DirStream } from '../../host/file-system.ts';
 import { ENOENT, type Errno, OK } from '../../wire/errno.ts';
@@ -14,9 +14,11 @@ import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '
 import type { Anchor } from './anchor.ts';
 import { errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
+import { FIRST_MIXED } from './inode-table.ts';
 
 /** SPEC: libfuse, FUSE_UNKNOWN_INO: programs expect a number that is not 0. */
 const UNKNOWN_INO = 0xffff_ffff;
+const QUIET = { throwIfNoEntry: false } as const;
 
 export class DirectoryStream implements DirStream {
   readonly #anchor: Anchor;
@@ -38,7 +40,8 @@ export class DirectoryStream implements DirStream {
       return errnoOf(error);
     }
     for (let i = offset; i < this.#names.length; i++) {
-      if (!sink.add(this.#names[i] as ByteString, this.#inoOf(i), this.#types[i] as number, i + 1)) break;
+      if (!sink.add(this.#names[i] as ByteString, this.#inoOf(i, sink.knowsIno), this.#types[i] as number, i + 1))
+        break;
     }
     return OK;
   }
@@ -71,10 +74,24 @@ export class DirectoryStream implements DirStream {
     }
   }
 
-  #inoOf(index: number): number {
+  #inoOf(index: number, isLookedUp: boolean): number {
     if (index === 0) return this.#directory.ino;
     if (index === 1) return (this.#directory.parent ?? this.#directory).ino;
-    return this.#directory.children?.get(this.#names[index] as ByteString)?.ino ?? UNKNOWN_INO;
+    const name = this.#names[index] as ByteString;
+    const known = this.#directory.children?.get(name);
+    if (known !== undefined || isLookedUp) return known?.ino ?? UNKNOWN_INO;
+    return this.#askFor(name);
+  }
+
+  #askFor(name: ByteString): number {
+    try {
+      const stats = lstatSync(this.#anchor.child(this.#directory, name), QUIET);
+      const isOurs = stats !== undefined && stats.dev === Number(this.#directory.realDev) && stats.ino < FIRST_MIXED;
+      return isOurs ? stats.ino : UNKNOWN_INO;
+    } catch {
+      // A directory that may be listed and not searched.
+      return UNKNOWN_INO;
+    }
   }
 }
 
