@@ -68,11 +68,16 @@ export abstract class MemoryInode extends Inode {
 
   /** The content was read: atime, if it is not newer than the last change, or is a day old (`relatime`). */
   accessed(now: Readonly<Timespec>): void {
-    const isStale =
+    if (this.isAtimeStale(now)) this.setAtime(now.sec, now.nsec);
+  }
+
+  /** Tells whether reading now would be seen in atime. */
+  isAtimeStale(now: Readonly<Timespec>): boolean {
+    return (
       isNotAfter(this.#atime, this.#atimensec, this.#mtime, this.#mtimensec) ||
       isNotAfter(this.#atime, this.#atimensec, this.#ctime, this.#ctimensec) ||
-      now.sec - this.#atime >= DAY_SECONDS;
-    if (isStale) this.setAtime(now.sec, now.nsec);
+      now.sec - this.#atime >= DAY_SECONDS
+    );
   }
 
   setAtime(sec: number, nsec: number): void {

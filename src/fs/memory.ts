@@ -230,10 +230,16 @@ export class MemoryFileSystem implements FileSystem<MemoryInode> {
 
   release(_inode: MemoryInode, _flags: number): void {}
 
-  read(inode: MemoryInode, pos: number, size: number, into: SegmentList): Outcome {
+  /** Nobody else changes a file; but a client that reads its own pages does not tell, and atime would stand still. */
+  keepsCache(inode: MemoryInode, flags: number): boolean {
+    const isUnseen = (flags & mode.O_ACCMODE) === mode.O_WRONLY || (flags & mode.O_NOATIME) !== 0;
+    return isUnseen || !inode.isAtimeStale(this.#stamp());
+  }
+
+  read(inode: MemoryInode, pos: number, size: number, into: SegmentList, isUnseen = false): Outcome {
     if (!isFile(inode)) return -EINVAL;
     const count = inode.space.read(pos, size, into);
-    if (count > 0) inode.accessed(this.#stamp());
+    if (count > 0 && !isUnseen) inode.accessed(this.#stamp());
     return count;
   }
 

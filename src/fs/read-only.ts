@@ -75,8 +75,8 @@ export class ReadOnlyFileSystem<N extends Inode> implements FileSystem<N> {
     this.#inner.release(inode, flags);
   }
 
-  read(inode: N, pos: number, size: number, into: SegmentList): Outcome {
-    return this.#inner.read(inode, pos, size, into);
+  read(inode: N, pos: number, size: number, into: SegmentList, isUnseen?: boolean): Outcome {
+    return this.#inner.read(inode, pos, size, into, isUnseen);
   }
 
   write(_inode: N, _pos: number, _from: SegmentList, _killSuidgid: boolean): Outcome {

@@ -72,10 +72,16 @@ export interface FileSystem<N extends Inode = Inode> {
   /** Called for each OPEN and CREATE of a regular file with the open(2) flags; `release` balances it. */
   open(inode: N, flags: number): Errno;
   release(inode: N, flags: number): void;
-  /** Just after `open`: the content is as the `open` before found it, so what the client has of it still holds. */
-  keepsCache?(inode: N): boolean;
-  /** Copies up to `size` bytes from `pos` into `into` (addresses in the host's memory); short only at end of file. */
-  read(inode: N, pos: number, size: number, into: SegmentList): Outcome;
+  /**
+   * Just after `open`, with its flags: the content is as the `open` before found it, so what the client has of it still
+   * holds, and nobody needs to hear that it is read again.
+   */
+  keepsCache?(inode: N, flags: number): boolean;
+  /**
+   * Copies up to `size` bytes from `pos` into `into` (addresses in the host's memory); short only at end of file.
+   * `isUnseen`: for O_NOATIME, whoever keeps the time of access itself leaves it.
+   */
+  read(inode: N, pos: number, size: number, into: SegmentList, isUnseen?: boolean): Outcome;
   /** Copies `from.size` bytes to `pos`, growing the file; fewer only when space ends in the middle. */
   write(inode: N, pos: number, from: SegmentList, killSuidgid: boolean, caller?: Caller): Outcome;
   /** `mode` is FALLOC_FL_* bits. */

@@ -16,7 +16,7 @@ import {
   WriteOut,
 } from '../wire/fuse.ts';
 import { type Fh, type NodeId, OUT_HEADER_SIZE } from '../wire/ids.ts';
-import { O_APPEND, SEEK_DATA, SEEK_HOLE } from '../wire/mode.ts';
+import { O_APPEND, O_NOATIME, SEEK_DATA, SEEK_HOLE } from '../wire/mode.ts';
 import type { Call } from './call.ts';
 import type { Outcome } from './file-system.ts';
 import type { Inode } from './inode.ts';
@@ -36,7 +36,8 @@ export function read(session: Session, call: Call, inode: Inode): Errno {
   if (size > call.dataOut.size || OUT_HEADER_SIZE + size > call.replyRoom) {
     return session.refuse(call, EIO, `no room for ${size} bytes`);
   }
-  const count = session.fs.read(inode, ReadIn.offset.get(request, ARGS), size, call.dataOut);
+  const isUnseen = (handle.flags & O_NOATIME) !== 0;
+  const count = session.fs.read(inode, ReadIn.offset.get(request, ARGS), size, call.dataOut, isUnseen);
   if (count < 0) return errnoOf(count);
   call.dataOutSize = count;
   return OK;

@@ -99,14 +99,14 @@ function openFile(session: Session, call: Call, inode: Inode, asked: number, ope
     session.fs.release(inode, flags);
     return truncated;
   }
-  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), openFlagsOf(session, inode));
+  writeOpenOut(call.reply, outAt, session.handles.addFile(inode, flags), openFlagsOf(session, inode, asked));
   return OK;
 }
 
 /** With other clients there may be stores through a window, which change no time. */
-function openFlagsOf(session: Session, inode: Inode): number {
+function openFlagsOf(session: Session, inode: Inode, flags: number): number {
   const { openFlags, isAlone } = session.options;
-  return isAlone && session.fs.keepsCache?.(inode) === true ? openFlags | FOPEN_KEEP_CACHE : openFlags;
+  return isAlone && session.fs.keepsCache?.(inode, flags) === true ? openFlags | FOPEN_KEEP_CACHE : openFlags;
 }
 
 /** A client that gathers writes reads what is around them first, through whatever handle it has. */

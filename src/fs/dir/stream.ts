@@ -3,7 +3,7 @@
  * entry that stays is listed exactly once, whatever comes and goes meanwhile. Cookie n resumes after the n-th entry;
  * "." and ".." are the first two.
  *
- * node:fs tells no inode numbers: an entry that is not known is asked for its own, unless the client looks it up anyway.
+ * node:fs tells no inode numbers: an entry that is not known is asked for its own, unless the client looks it up too.
  * What cannot be asked, or is on another device, carries FUSE's "unknown inode number".
  */
 import { type Dirent, lstatSync, readdirSync } from 'node:fs';

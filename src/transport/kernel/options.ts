@@ -1,5 +1,4 @@
 /** What `-o` may say at a mount. Plain data: it travels to the worker. */
-import { FOPEN_FLAGS } from '../../wire/flags.ts';
 
 export interface KernelMountOptions {
   readonly readOnly: boolean;
@@ -43,9 +42,6 @@ const MOUNT_DEFAULTS: KernelMountOptions = {
   size: undefined,
   flags: [],
 };
-
-/** Nobody else can change a memory file, so its cached pages are as good after an open as before. */
-export const KEEP_CACHE = FOPEN_FLAGS.FOPEN_KEEP_CACHE;
 
 type Draft = { -readonly [K in keyof KernelMountOptions]: KernelMountOptions[K] };
 

@@ -17,7 +17,7 @@ import { DescriptorDevice } from './device.ts';
 import { groupsOf } from './groups.ts';
 import type { KernelReport, KernelWorkerData, KernelWorkerMessage } from './kernel-mount.ts';
 import { KernelServer, kernelRoom } from './kernel-server.ts';
-import { KEEP_CACHE, type KernelMountOptions, lifetimes } from './options.ts';
+import { type KernelMountOptions, lifetimes } from './options.ts';
 
 const MIB = 1 << 20;
 const DESCRIPTORS = '/proc/self/fd';
@@ -53,7 +53,7 @@ async function serve(data: KernelWorkerData): Promise<void> {
   const core = buildCore(memory, map, options, makeFileSystem);
   const stop = new Int32Array(data.stop);
   const nap = new Int32Array(new SharedArrayBuffer(4));
-  const session = core.server.openSession(sessionOptions(spec, options));
+  const session = core.server.openSession(sessionOptions(options));
   const server = new KernelServer({
     device: new DescriptorDevice(data.fd),
     session,
@@ -133,11 +133,10 @@ function buildCore(
   });
 }
 
-function sessionOptions(spec: FileSystemSpec, options: KernelMountOptions) {
+function sessionOptions(options: KernelMountOptions) {
   const { writebackCache } = options;
-  const openFlags = spec.type === 'memory' ? KEEP_CACHE : 0;
   const alone = { isAlone: true, localLocks: options.localLocks };
-  return { name: 'kernel', ...lifetimes(options), ...alone, openFlags, writebackCache, groupsOf };
+  return { name: 'kernel', ...lifetimes(options), ...alone, writebackCache, groupsOf };
 }
 
 /** Writes everything back, closes everything; returns what is left over. */
