@@ -159,7 +159,9 @@ export function parseSize(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*(?:([kmg])(?:i?b)?|b)?$/i.exec(text.trim());
   if (match === null) throw new TypeError(`'${text}' is not a size: write it as 4096, 64MiB or 1G`);
   const unit = { '': 1, k: 1024, m: MIB, g: GIB }[(match[2] ?? '').toLowerCase()] ?? 1;
-  return Math.floor(Number(match[1]) * unit);
+  const size = Math.floor(Number(match[1]) * unit);
+  if (size < 1) throw new RangeError(`'${text}' is too small: nothing would fit`);
+  return size;
 }
 
 /** A foreign server tells us nothing that we could pass on; a directory's other users tell nobody. */

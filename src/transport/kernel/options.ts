@@ -147,7 +147,7 @@ function parseWord(draft: Draft, word: string): void {
   const set = Object.hasOwn(SWITCHES, name) ? SWITCHES[name] : undefined;
   const give = Object.hasOwn(VALUES, name) ? VALUES[name] : undefined;
   if (set === undefined && give === undefined) {
-    const known = [...Object.keys(SWITCHES), ...Object.keys(VALUES).map((value) => `${value}=`)];
+    const known = [...Object.keys(SWITCHES), ...Object.keys(VALUES).map((value) => `${value}=`), ...FLAGS];
     throw new TypeError(`unknown mount option '${word}': known are ${known.join(', ')}`);
   }
   if (set !== undefined && equals >= 0) throw new TypeError(`mount option '${name}' takes no value: write -o ${name}`);

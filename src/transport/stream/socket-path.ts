@@ -1,6 +1,7 @@
 /** The file that names a Unix socket: whether it can be ours. */
 import { lstatSync, rmSync, type Stats } from 'node:fs';
 import { connect } from 'node:net';
+import { dirname } from 'node:path';
 
 /** The path cannot be served on. One line that says why. */
 export class SocketPathError extends Error {
@@ -15,6 +16,9 @@ export async function claimSocketPath(path: string): Promise<void> {
   const size = new TextEncoder().encode(path).length;
   if (size > PATH_MAX) throw new SocketPathError(`${path} has ${size} bytes: a socket's path has at most ${PATH_MAX}`);
   const stats = statsOf(path);
+  if (stats === undefined && statsOf(dirname(path)) === undefined) {
+    throw new SocketPathError(`there is no directory ${dirname(path)} for the socket`);
+  }
   if (stats === undefined) return;
   if (!stats.isSocket()) throw new SocketPathError(`${path} exists and is no socket: it is left as it is`);
   if (await isServed(path)) throw new SocketPathError(`${path} is served by somebody else already`);
