@@ -31,7 +31,19 @@ test.each(KINDS)(
   '%s: every byte and every invariant after each step (replay with SEED=…)',
   async (_, options) => {
     const worlds = worldsOf(0.4);
-    for (let i = 0; i < worlds; i++) await play(SEED + i, options, STEPS);
+    for (let i = 0; i < worlds; i++) await play(SEED + i, { ...options, isBelievedForever: i % 4 < 3 }, STEPS);
+  },
+  HOUR_MS,
+);
+
+test.each(KINDS)(
+  '%s, some guests with pages of their own: what is flushed or told is seen, by everybody, at once',
+  async (_, options) => {
+    const worlds = worldsOf(0.4);
+    for (let i = 0; i < worlds; i++) {
+      const cache = (['auto', 'always', 'none', 'always'] as const)[i % 4] ?? 'auto';
+      await play(SEED + i, { ...options, cache, isBelievedForever: i % 5 < 3 }, STEPS);
+    }
   },
   HOUR_MS,
 );
