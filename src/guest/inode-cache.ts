@@ -32,6 +32,8 @@ export interface PageHook {
   /** Writes what is dirty to the host; an error is kept. */
   write(inode: Inode): void;
   pagesInvalid(inode: Inode): void;
+  /** The file will be longer. */
+  grows(inode: Inode): void;
   forget(inode: Inode): void;
 }
 
@@ -165,7 +167,10 @@ export class InodeCache {
 
   /** The file was written up to `end` by us. */
   grow(inode: Inode, end: number): void {
-    if (end > inode.size) inode.size = end;
+    if (end > inode.size) {
+      this.#pages?.grows(inode);
+      inode.size = end;
+    }
     inode.isChangeKnown = true;
     inode.attrVersion = ++this.version;
     inode.attrExpiresMs = EXPIRED;
@@ -236,6 +241,7 @@ export class InodeCache {
   #apply(inode: Inode, fields: AttrFields, at: number, expiresMs: number, version: number): void {
     if (inode.attrVersion > version) return;
     const { size, mtime, mtimensec } = inode;
+    if (fields.size.get(this.#session.channel.view, at) > size) this.#pages?.grows(inode);
     inode.setAttr(fields, this.#session.channel.view, at);
     if (this.#pages !== undefined && inode.isRegular) this.#applyToPages(inode, size, mtime, mtimensec);
     inode.isChangeKnown = false;

@@ -87,6 +87,7 @@ export class PageCache implements PageHook, PageListener {
     // What others have changed is heard before a page of ours is believed, or the size.
     if (this.#inodes.refreshSize(inode, file.fhToSend) !== OK) return false;
     const end = pos + size;
+    if (end > inode.size) this.grows(inode);
     const pages = this.#pagesOf(inode);
     for (let here = pos; here < end; ) {
       const page = Math.floor(here / PAGE_SIZE);
@@ -214,6 +215,12 @@ export class PageCache implements PageHook, PageListener {
       if (page >= end) this.store.drop(pages, page);
       else if (page === end - 1 && size % PAGE_SIZE !== 0) this.#zero(slot, size % PAGE_SIZE);
     }
+  }
+
+  /** The file is about to end elsewhere than at its size: what mappings have stored behind it is lost. */
+  grows(inode: Inode): void {
+    const slot = this.#files.get(inode)?.pages.get(Math.floor(inode.size / PAGE_SIZE));
+    if (slot !== undefined) this.#zero(slot, inode.size % PAGE_SIZE);
   }
 
   /** Nobody needs the file any more. Dirty pages go with it: their handle's close has written them. */

@@ -150,7 +150,9 @@ export class PageWindow implements Window, MappedPages {
       this.status = slot === NOTHING ? -EFAULT : slot + 1;
       return -1;
     }
-    if (stored > 0) this.#pages.soil(this.#file, page, pos % PAGE_SIZE, stored);
+    // What is stored behind the end of the file is nobody's.
+    const inside = Math.min(stored, inode.size - pos);
+    if (inside > 0) this.#pages.soil(this.#file, page, pos % PAGE_SIZE, inside);
     this.status = OK;
     return slot * PAGE_SIZE + (pos % PAGE_SIZE);
   }

@@ -70,6 +70,30 @@ describe('a mapping larger than the cache', () => {
     expect(readAt(file, PAGE, 2 * PAGE)).toEqual([...bytes(2 * PAGE, 0)]);
   });
 
+  test('what was stored behind the end is gone when the file grows, whoever lets it grow', async () => {
+    using world = await pair();
+    const { a, b } = world;
+    const file = a.open('/a', 'w+');
+    const mapping = file.mmap({ length: PAGE, writable: true });
+    const grow = [
+      (size: number) => put(file, size - 1, 1),
+      (size: number) => file.truncate(size),
+      (size: number) => file.allocate(0, size),
+      (size: number) => b.truncate('/a', size),
+      (size: number) => put(b.open('/a', 'r+'), size - 1, 1),
+    ];
+    let size = 10;
+    for (const one of grow) {
+      file.truncate(size);
+      mapping.write(size - 2, bytes(10, 7));
+      one(size + 100);
+      expect(readAt(file, size - 2, 10)).toEqual([7, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+      file.sync();
+      expect([...b.readFile('/a').subarray(size - 2, size + 8)]).toEqual([7, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+      size += 100;
+    }
+  });
+
   test('loads see what another guest wrote, and where it cut', async () => {
     using world = await pair();
     const { a, b } = world;
