@@ -292,9 +292,11 @@ export class PageCache implements PageHook, PageListener {
     if (got > 0) this.#inodes.wasRead(inode);
     // What the host has not, and we have written behind its end: a hole of ours.
     const isOurs = pages.dirty.size > 0;
-    for (let i = 0; i < count && (i * PAGE_SIZE < got || isOurs); i++) {
-      const slot = this.#take(pages, first + i);
-      if (slot < 0) return OK;
+    const filled = isOurs ? count : Math.ceil(got / PAGE_SIZE);
+    // The first page last: it must not make room for those behind it.
+    for (let i = filled - 1; i >= 0; i--) {
+      const slot = this.store.take(pages, first + i);
+      if (slot < 0) return EIO;
       const n = Math.max(0, Math.min(PAGE_SIZE, got - i * PAGE_SIZE));
       this.store.bytes.set(channel.bytes.subarray(data + i * PAGE_SIZE, data + i * PAGE_SIZE + n), slot * PAGE_SIZE);
       if (n < PAGE_SIZE) this.#zero(slot, n);

@@ -43,6 +43,25 @@ function bootGathering(guests = 1) {
   return boot({ guests, session: { ...session, writebackCache: true }, mount });
 }
 
+test('a page that was just read does not make room for what was read ahead with it', async () => {
+  using world = await pair();
+  const { a, b } = world;
+  b.writeFile('/a', bytes(64 * PAGE, 1));
+  b.writeFile('/b', bytes(64 * PAGE, 2));
+  using file = a.open('/a');
+  using other = a.open('/b');
+  using writer = b.open('/a', 'r+');
+  for (let page = 2; page < 64; page += 6) {
+    readAt(file, 0, 64 * PAGE);
+    put(writer, page * PAGE, 3);
+    // One slot is free now, a little ahead of where the clock stands.
+    readAt(file, (page + 1) * PAGE, 1);
+    expect(readAt(other, 0, 32 * PAGE).length, `page ${page}`).toBe(32 * PAGE);
+    b.truncate('/b', 0);
+    b.truncate('/b', 64 * PAGE);
+  }
+});
+
 describe('a mapping larger than the cache', () => {
   test('keeps every byte when room is made by writing', async () => {
     using world = await pair();
