@@ -210,6 +210,7 @@ export class PageCache implements PageHook, PageListener {
   cut(inode: Inode, size: number): void {
     const pages = this.#files.get(inode);
     if (pages === undefined) return;
+    pages.gatheredEnd = Math.min(pages.gatheredEnd, size);
     const end = Math.ceil(size / PAGE_SIZE);
     for (const [page, slot] of [...pages.pages]) {
       if (page >= end) this.store.drop(pages, page);

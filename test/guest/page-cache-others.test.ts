@@ -159,6 +159,18 @@ describe('gathered writes and another guest', () => {
     expect(readAt(mine, 0, 100)).toEqual([0, 0, 0, 1]);
   });
 
+  test('what was gathered does not outlive an O_TRUNC of our own', async () => {
+    using world = await pair();
+    using mine = world.a.open('/a', 'w+');
+    put(mine, 5000, 1);
+    world.a.open('/a', 'w').close();
+    expect(mine.stat().size).toBe(0);
+    put(mine, 0, 1);
+    world.b.truncate('/a', 0);
+    mine.sync();
+    expect(mine.stat().size).toBe(1);
+  });
+
   test('a write at the start of a page that the file has got meanwhile leaves the rest of it', async () => {
     using world = await pair();
     const { a, b } = world;
