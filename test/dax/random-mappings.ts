@@ -147,6 +147,7 @@ const view: Step = (p) => {
   const handle = p.mapped();
   if (handle?.mapping === undefined || !handle.file.isDax) return;
   const { mapping, model } = handle;
+  p.meet(handle.player, model);
   const length = Math.min(p.length(), mapping.length);
   const offset = place(p, handle, length);
   const pos = handle.start + offset;
