@@ -32,7 +32,7 @@ export function truncateFile(file: OpenFile, size: number): Errno {
 export function fsyncFile(file: OpenFile, dataOnly: boolean): Errno {
   const { inode, mount } = file;
   const opcode = inode.isDirectory ? OPS.FSYNCDIR.code : OPS.FSYNC.code;
-  const lost = mount.pages?.flush(inode) ?? OK;
+  const lost = mount.pages?.flush(file) ?? OK;
   const errno = mount.files.fsync(opcode, inode.nodeid, file.fh, dataOnly);
   return lost !== OK ? lost : errno;
 }

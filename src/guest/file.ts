@@ -9,7 +9,17 @@
 import { EBADF, EINVAL, EISDIR, ENOSYS, ENXIO, EOVERFLOW, type Errno, OK } from '../wire/errno.ts';
 import { FOPEN_FLAGS } from '../wire/flags.ts';
 import type { Fh } from '../wire/ids.ts';
-import { O_ACCMODE, O_APPEND, O_RDONLY, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE } from '../wire/mode.ts';
+import {
+  O_ACCMODE,
+  O_APPEND,
+  O_DIRECT,
+  O_RDONLY,
+  O_WRONLY,
+  SEEK_CUR,
+  SEEK_DATA,
+  SEEK_END,
+  SEEK_HOLE,
+} from '../wire/mode.ts';
 import { OPS } from '../wire/ops.ts';
 import { OpenDirectory } from './directory.ts';
 import { fallocateFile, fsyncFile, truncateFile } from './file-change.ts';
@@ -18,7 +28,7 @@ import { writeFileData } from './file-write.ts';
 import type { Inode } from './inode.ts';
 import type { Mapping } from './mapping.ts';
 import type { Mount } from './mount.ts';
-import { Readahead } from './page-cache.ts';
+import { Readahead } from './readahead.ts';
 
 /** What the fh is when the host does not want to hear about opens. */
 export const NO_FH = 0 as Fh;
@@ -38,6 +48,8 @@ export class OpenFile {
   /** Whether it may have a flock lock, which RELEASE then ends. */
   hasFlock = false;
   readonly readahead = new Readahead();
+  /** Errors of gathered writes that this description has been told of. */
+  errorsSeen: number;
   #lockOwner = 0;
   #pos = 0;
   /** The last append left the position at the end of the file, wherever that is. */
@@ -52,6 +64,7 @@ export class OpenFile {
     this.flags = flags;
     this.#openFlags = openFlags;
     this.#hasHandle = hasHandle;
+    this.errorsSeen = mount.pages?.errorsSeen(inode) ?? 0;
     mount.inodes.hold(inode);
     mount.openFiles.add(this);
   }
@@ -69,8 +82,13 @@ export class OpenFile {
     return (this.flags & O_APPEND) !== 0;
   }
 
-  /** Whether its data may stay in this guest's page cache. */
+  /** Whether it is read and written through this guest's page cache. */
   get usesPages(): boolean {
+    return this.mayMapPages && (this.flags & O_DIRECT) === 0;
+  }
+
+  /** Whether its data may stay in this guest's page cache. */
+  get mayMapPages(): boolean {
     return this.mount.pages !== undefined && (this.#openFlags & FOPEN_FLAGS.FOPEN_DIRECT_IO) === 0;
   }
 
@@ -179,7 +197,8 @@ export class OpenFile {
     const { task } = this.mount;
     const hasLocks = task.locked.delete(this.inode);
     const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);
-    const lost = this.mayWrite ? (this.mount.pages?.flush(this.inode) ?? OK) : OK;
+    if (hasLocks) this.mount.pages?.write(this.inode);
+    const lost = this.mayWrite ? (this.mount.pages?.flush(this) ?? OK) : OK;
     const errno = isNeeded && this.#hasHandle ? this.mount.files.flush(this.inode.nodeid, this.fh, task.lockOwner) : OK;
     return lost !== OK ? lost : errno;
   }

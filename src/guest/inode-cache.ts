@@ -27,9 +27,13 @@ export interface EvictionHook {
 /** The file data that this guest keeps to itself. */
 export interface PageHook {
   hasDirty(inode: Inode): boolean;
+  /** Where gathered writes end; 0 = there are none. */
+  gatheredEnd(inode: Inode): number;
   /** Writes what is dirty to the host; an error is kept. */
   write(inode: Inode): void;
   pagesInvalid(inode: Inode): void;
+  /** The file will be longer. */
+  grows(inode: Inode): void;
   forget(inode: Inode): void;
 }
 
@@ -137,29 +141,37 @@ export class InodeCache {
     this.#pages?.write(inode);
     const { version } = this;
     const errno = this.#attrs.setattr(inode.nodeid, fh);
-    return errno === OK ? this.#takeAttrOut(inode, version) : errno;
+    if (errno !== OK) return errno;
+    inode.isChangeKnown = true;
+    return this.#takeAttrOut(inode, version);
   }
 
   /** We changed something about it: ask the host before believing the attributes again. */
   expire(inode: Inode): void {
+    inode.isChangeKnown = true;
     inode.attrExpiresMs = EXPIRED;
   }
 
   /** We read it by a request: the host may have changed its atime, as `relatime` does. */
   wasRead(inode: Inode): void {
-    if (inode.isAtimeDue) this.expire(inode);
+    if (inode.isAtimeDue) inode.attrExpiresMs = EXPIRED;
   }
 
   /** Somebody else changed something about it. What is on its way to us may be older than that. */
   distrust(inode: Inode): void {
     inode.isDoubtful = true;
+    inode.isChangeKnown = true;
     inode.attrVersion = ++this.version;
     inode.attrExpiresMs = EXPIRED;
   }
 
   /** The file was written up to `end` by us. */
   grow(inode: Inode, end: number): void {
-    if (end > inode.size) inode.size = end;
+    if (end > inode.size) {
+      this.#pages?.grows(inode);
+      inode.size = end;
+    }
+    inode.isChangeKnown = true;
     inode.attrVersion = ++this.version;
     inode.attrExpiresMs = EXPIRED;
   }
@@ -229,22 +241,25 @@ export class InodeCache {
   #apply(inode: Inode, fields: AttrFields, at: number, expiresMs: number, version: number): void {
     if (inode.attrVersion > version) return;
     const { size, mtime, mtimensec } = inode;
+    if (fields.size.get(this.#session.channel.view, at) > size) this.#pages?.grows(inode);
     inode.setAttr(fields, this.#session.channel.view, at);
     if (this.#pages !== undefined && inode.isRegular) this.#applyToPages(inode, size, mtime, mtimensec);
+    inode.isChangeKnown = false;
     inode.attrVersion = ++this.version;
-    inode.attrExpiresMs = expiresMs;
+    // The host does not know yet when it was changed last: nor do we, until it does.
+    inode.attrExpiresMs = this.#pages?.hasDirty(inode) === true ? EXPIRED : expiresMs;
   }
 
   /**
    * SPEC: fuse_change_attributes, FUSE_AUTO_INVAL_DATA: another size or mtime than we knew says that the data may be
-   * another too. With dirty pages the size is ours. Who is told of changes need not guess.
+   * another too, unless we made the change or were told of it. With gathered writes the size is ours.
    */
   #applyToPages(inode: Inode, size: number, mtime: number, mtimensec: number): void {
-    if (this.#pages?.hasDirty(inode)) inode.size = Math.max(inode.size, size);
-    else if (this.#notifications.isTold) return;
-    else if (inode.size !== size || inode.mtime !== mtime || inode.mtimensec !== mtimensec) {
-      this.#pages?.pagesInvalid(inode);
-    }
+    const hasOtherTime =
+      this.#session.has('FUSE_AUTO_INVAL_DATA') && (inode.mtime !== mtime || inode.mtimensec !== mtimensec);
+    const isOther = hasOtherTime || inode.size !== size;
+    inode.size = Math.max(inode.size, this.#pages?.gatheredEnd(inode) ?? 0);
+    if (isOther && !(inode.isChangeKnown && this.#notifications.isTold)) this.#pages?.pagesInvalid(inode);
   }
 
   #expiry(seconds: typeof AttrOut.attr_valid, nanoseconds: typeof AttrOut.attr_valid_nsec, at: number): number {

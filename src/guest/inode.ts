@@ -54,6 +54,8 @@ export class Inode {
   attrExpiresMs = EXPIRED;
   /** Somebody else changed it since its attributes came: not even its size and mode may be believed. */
   isDoubtful = false;
+  /** We changed it since its attributes came, or were told that somebody did: other times are no news then. */
+  isChangeKnown = true;
   /** When the attributes were last changed, in the cache's own count: an older reply does not overwrite them. */
   attrVersion = 0;
 

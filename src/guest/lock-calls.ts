@@ -91,6 +91,8 @@ function set(file: OpenFile, lock: Lock, { wait, timeoutMs }: LockWait): Errno {
   // SPEC: fcntl(2): the descriptor must be open for what the lock protects; flock(2) does not mind.
   const isAllowed = lock.isFlock || lock.type === F_UNLCK || (lock.type === F_WRLCK ? file.mayWrite : file.mayRead);
   if (!isAllowed) return EBADF;
+  // Who gets the lock next shall see what was written under it.
+  if (lock.type !== F_WRLCK) file.mount.pages?.write(file.inode);
   if (!(wait ?? timeoutMs !== undefined)) return locks.setlk(file.inode.nodeid, file.fh, lock);
   const errno = locks.setlkw(file.inode.nodeid, file.fh, lock, timeoutMs ?? Number.POSITIVE_INFINITY);
   return errno === EINTR && timeoutMs !== undefined ? ETIMEDOUT : errno;

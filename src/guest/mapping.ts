@@ -318,5 +318,5 @@ export function mmapFile(file: OpenFile, options: MmapOptions): Mapping | Errno 
 function pagesOf(file: OpenFile): MappedPages | undefined {
   const { dax, pages } = file.mount;
   if (file.inode.isDax) return dax;
-  return pages !== undefined && file.usesPages ? new PageWindow(file, pages) : undefined;
+  return pages !== undefined && file.mayMapPages ? new PageWindow(file, pages) : undefined;
 }

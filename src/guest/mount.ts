@@ -53,7 +53,13 @@ export class Mount {
     this.channel = channel;
     const daxPerInode = dax === 'inode' && usable !== undefined;
     const { allocation, writeback, pageCacheSize } = this.options;
-    const wire = { hasWindow: usable !== undefined && dax !== 'never', daxPerInode, allocation, writeback };
+    const wire = {
+      hasWindow: usable !== undefined && dax !== 'never',
+      daxPerInode,
+      allocation,
+      writeback,
+      hasPages: pageCacheSize > 0,
+    };
     this.session = new Session(channel, this.options satisfies Credentials, this.counters, wire);
     this.names = new NameRequests(this.session);
     this.attrs = new AttrRequests(this.session);
@@ -96,7 +102,7 @@ export class Mount {
 
   /** Forgets everything that is not in use, and tells the host. */
   dropCaches(): void {
-    this.pages?.flushAll();
+    this.pages?.writeAll();
     this.pages?.dropAll();
     this.dentries.dropAll();
     this.forgets.flush();

@@ -164,6 +164,9 @@ function createFile(mount: Mount, parent: Inode, name: ByteString, flags: number
   const adopted = dentries.adopt(parent, name, channel.reply, version);
   if (adopted !== OK) return adopted;
   const inode = dentries.found as Inode;
+  // Somebody else may have created it since we looked: then it has been opened, and perhaps cut.
+  if ((flags & m.O_TRUNC) !== 0) mount.pages?.cut(inode, 0);
+  if ((openFlags & FOPEN_FLAGS.FOPEN_KEEP_CACHE) === 0) mount.pages?.pagesInvalid(inode);
   return inode.isRegular ? new OpenFile(mount, inode, fh, flags, openFlags, true) : EIO;
 }
 

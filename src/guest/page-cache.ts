@@ -19,10 +19,8 @@ import type { InodeCache, PageHook } from './inode-cache.ts';
 import { FilePages, PAGE_SIZE, PageStore } from './page-store.ts';
 import type { FileRequests } from './request-files.ts';
 import type { Session } from './session.ts';
+import { WriteErrors } from './write-errors.ts';
 
-/** Pages of one READ at most that nobody has asked for yet: Linux's 128 KiB. */
-const READAHEAD_MAX = 32;
-const READAHEAD_MIN = 4;
 /** Dirty pages older than this go with the next write. SPEC: Linux waits 30 s (dirty_expire_centisecs). */
 const DIRTY_AGE_MS = 5000;
 
@@ -36,6 +34,9 @@ export class PageCache implements PageHook, PageListener {
   readonly #clock: Clock;
   readonly #files = new Map<Inode, FilePages>();
   readonly #dirtyMax: number;
+  /** Of all files, for `flushAll`. */
+  readonly #errors = new WriteErrors();
+  readonly #syncfs = { errorsSeen: 0 };
   #dirtySinceMs = 0;
 
   constructor(
@@ -83,7 +84,11 @@ export class PageCache implements PageHook, PageListener {
   /** Takes a write that the host has not seen: false if it must go there. */
   writeBack(file: OpenFile, from: Uint8Array, at: number, size: number, pos: number): boolean {
     const { inode } = file;
+    // What others have changed is heard before a page of ours is believed, or the size.
+    if (this.#inodes.refreshSize(inode, file.fhToSend) !== OK) return false;
     const end = pos + size;
+    if (end > inode.size) this.grows(inode);
+    const pages = this.#pagesOf(inode);
     for (let here = pos; here < end; ) {
       const page = Math.floor(here / PAGE_SIZE);
       const n = Math.min(end - here, (page + 1) * PAGE_SIZE - here);
@@ -91,9 +96,10 @@ export class PageCache implements PageHook, PageListener {
       if (slot < 0) return false;
       const start = at + here - pos;
       this.store.bytes.set(from.subarray(start, start + n), slot * PAGE_SIZE + (here % PAGE_SIZE));
-      this.soil(file, page);
+      this.soil(file, page, here % PAGE_SIZE, n);
       here += n;
       if (here > inode.size) inode.size = here;
+      pages.gatheredEnd = Math.max(pages.gatheredEnd, here);
     }
     this.#inodes.grow(inode, end);
     this.#counters.bytesWrittenCached += size;
@@ -123,6 +129,8 @@ export class PageCache implements PageHook, PageListener {
    */
   load(file: OpenFile, page: number, wanted: number): number {
     const pages = this.#pagesOf(file.inode);
+    if (pages.doubtful.has(page)) this.#writePages(pages);
+    if (page * PAGE_SIZE >= file.inode.size) return NOTHING;
     const slot = this.store.find(pages, page);
     if (slot >= 0) {
       file.readahead.pass(page);
@@ -133,12 +141,28 @@ export class PageCache implements PageHook, PageListener {
     return this.store.find(pages, page);
   }
 
-  /** A page of the file has bytes that the host has not. */
-  soil(file: OpenFile, page: number): void {
+  /** Before a page is found, in order to store into it: what it would have too much of is written. */
+  tidy(inode: Inode, page: number): void {
+    const pages = this.#pagesOf(inode);
+    if (pages.doubtful.has(page) || this.store.isFragmented(pages, page)) this.#writePages(pages);
+  }
+
+  /** Bytes of a page, `size` from `offset` on, are such that the host has not. */
+  soil(file: OpenFile, page: number, offset: number, size: number): void {
     const pages = this.#pagesOf(file.inode);
     if (this.store.dirtyCount === 0) this.#dirtySinceMs = this.#clock.monotonicMs();
     pages.writer = file;
-    this.store.soil(pages, page);
+    this.store.soil(pages, page, offset, offset + size);
+  }
+
+  /** Where gathered writes end that the host has not seen; 0 = there are none. */
+  gatheredEnd(inode: Inode): number {
+    return this.#files.get(inode)?.gatheredEnd ?? 0;
+  }
+
+  /** What a description opened now has been told of errors. */
+  errorsSeen(inode: Inode): number {
+    return this.#files.get(inode)?.errors.seen ?? 0;
   }
 
   /** Writes a file's dirty pages to the host; an error is kept for `flush`. */
@@ -147,28 +171,28 @@ export class PageCache implements PageHook, PageListener {
     if (pages !== undefined) this.#writePages(pages);
   }
 
-  /** Writes a file's dirty pages to the host. Returns the first error since the last call, once. */
-  flush(inode: Inode): Errno {
-    const pages = this.#files.get(inode);
+  /** Writes a file's dirty pages to the host. Returns an error that this description has not been told of. */
+  flush(file: OpenFile): Errno {
+    const pages = this.#files.get(file.inode);
     if (pages === undefined) return OK;
     this.#writePages(pages);
-    const { error } = pages;
-    pages.error = OK;
-    return error;
+    return pages.errors.tell(file);
   }
 
+  /** Writes all dirty pages to the host; errors are kept. */
+  writeAll(): void {
+    for (const pages of this.#files.values()) this.#writePages(pages);
+  }
+
+  /** As `writeAll`. Returns an error since the last call, of any file. */
   flushAll(): Errno {
-    let errno: Errno = OK;
-    for (const inode of [...this.#files.keys()]) {
-      const failed = this.flush(inode);
-      if (errno === OK) errno = failed;
-    }
-    return errno;
+    this.writeAll();
+    return this.#errors.tell(this.#syncfs);
   }
 
   /**
-   * Somebody else changed bytes [pos, pos + size) of the file; size 0 = to its end. What is dirty here stays and is
-   * written later, as it would have been had we written it after them.
+   * Somebody else changed bytes [pos, pos + size) of the file; size 0 = to its end. The bytes that are dirty here stay
+   * and are written later, as they would have been had we written them after that.
    */
   pagesInvalid(inode: Inode, pos = 0, size = 0): void {
     const pages = this.#files.get(inode);
@@ -176,7 +200,9 @@ export class PageCache implements PageHook, PageListener {
     const first = Math.floor(pos / PAGE_SIZE);
     const end = size === 0 ? Number.POSITIVE_INFINITY : Math.ceil((pos + size) / PAGE_SIZE);
     for (const page of [...pages.pages.keys()]) {
-      if (page >= first && page < end && !pages.dirty.has(page)) this.store.drop(pages, page);
+      if (page < first || page >= end) continue;
+      if (pages.dirty.has(page)) pages.doubtful.add(page);
+      else this.store.drop(pages, page);
     }
   }
 
@@ -184,11 +210,18 @@ export class PageCache implements PageHook, PageListener {
   cut(inode: Inode, size: number): void {
     const pages = this.#files.get(inode);
     if (pages === undefined) return;
+    pages.gatheredEnd = Math.min(pages.gatheredEnd, size);
     const end = Math.ceil(size / PAGE_SIZE);
     for (const [page, slot] of [...pages.pages]) {
       if (page >= end) this.store.drop(pages, page);
       else if (page === end - 1 && size % PAGE_SIZE !== 0) this.#zero(slot, size % PAGE_SIZE);
     }
+  }
+
+  /** The file is about to end elsewhere than at its size: what mappings have stored behind it is lost. */
+  grows(inode: Inode): void {
+    const slot = this.#files.get(inode)?.pages.get(Math.floor(inode.size / PAGE_SIZE));
+    if (slot !== undefined) this.#zero(slot, inode.size % PAGE_SIZE);
   }
 
   /** Nobody needs the file any more. Dirty pages go with it: their handle's close has written them. */
@@ -227,6 +260,7 @@ export class PageCache implements PageHook, PageListener {
   /** A slot that may be written into: filled from the host first unless all of it is to be replaced. */
   #slotToWrite(file: OpenFile, page: number, isReplaced: boolean): number {
     const pages = this.#pagesOf(file.inode);
+    this.tidy(file.inode, page);
     const found = this.store.find(pages, page);
     if (found >= 0) return found;
     if (!isReplaced && page * PAGE_SIZE < file.inode.size) {
@@ -245,6 +279,8 @@ export class PageCache implements PageHook, PageListener {
     const fileEnd = Math.ceil(inode.size / PAGE_SIZE);
     const room = Math.floor(Math.min(channel.dataSize, this.#session.maxRead) / PAGE_SIZE);
     const most = Math.max(1, Math.min(wanted, room, fileEnd - first, this.store.count >> 1));
+    // Before the READ: writing needs the memory where its data comes.
+    if (this.store.count - this.store.dirtyCount < most) this.writeAll();
     let count = 1;
     while (count < most && !pages.pages.has(first + count)) count++;
     const { data } = channel;
@@ -254,11 +290,14 @@ export class PageCache implements PageHook, PageListener {
     const got = channel.received;
     if (got > size) return EIO;
     this.#counters.bytesReadFuse += got;
+    if (got > 0) this.#inodes.wasRead(inode);
     // What the host has not, and we have written behind its end: a hole of ours.
     const isOurs = pages.dirty.size > 0;
-    for (let i = 0; i < count && (i * PAGE_SIZE < got || isOurs); i++) {
-      const slot = this.#take(pages, first + i);
-      if (slot < 0) return OK;
+    const filled = isOurs ? count : Math.ceil(got / PAGE_SIZE);
+    // The first page last: it must not make room for those behind it.
+    for (let i = filled - 1; i >= 0; i--) {
+      const slot = this.store.take(pages, first + i);
+      if (slot < 0) return EIO;
       const n = Math.max(0, Math.min(PAGE_SIZE, got - i * PAGE_SIZE));
       this.store.bytes.set(channel.bytes.subarray(data + i * PAGE_SIZE, data + i * PAGE_SIZE + n), slot * PAGE_SIZE);
       if (n < PAGE_SIZE) this.#zero(slot, n);
@@ -272,52 +311,66 @@ export class PageCache implements PageHook, PageListener {
   #take(pages: FilePages, page: number): number {
     const slot = this.store.take(pages, page);
     if (slot >= 0 || this.store.dirtyCount === 0) return slot;
-    for (const other of this.#files.values()) this.#writePages(other);
+    this.writeAll();
     return this.store.take(pages, page);
   }
 
   #limitDirty(inode: Inode): void {
     const isOld = this.#clock.monotonicMs() - this.#dirtySinceMs > DIRTY_AGE_MS;
-    if (isOld) for (const pages of this.#files.values()) this.#writePages(pages);
+    if (isOld) this.writeAll();
     else if (this.store.dirtyCount > this.#dirtyMax) this.#writePages(this.#pagesOf(inode));
-    if (this.store.dirtyCount > this.#dirtyMax) for (const pages of this.#files.values()) this.#writePages(pages);
+    if (this.store.dirtyCount > this.#dirtyMax) this.writeAll();
   }
 
-  /** Writes runs of dirty pages. A page that the host refuses is lost, and the error kept: as on Linux. */
+  /** Writes what is dirty, in as few requests as it takes. What the host refuses is lost, and the error kept. */
   #writePages(pages: FilePages): void {
     const { writer, inode } = pages;
     if (pages.dirty.size === 0 || writer === undefined) return;
+    const sorted = [...pages.dirty.keys()].sort((a, b) => a - b);
     const { channel } = this.#session;
-    const room = Math.max(1, Math.floor(Math.min(channel.dataSize, this.#session.maxWrite) / PAGE_SIZE));
-    const sorted = [...pages.dirty].sort((a, b) => a - b);
-    for (let i = 0; i < sorted.length; ) {
-      const first = sorted[i] as number;
-      let count = 1;
-      while (count < room && sorted[i + count] === first + count) count++;
-      this.#writeRun(pages, writer, first, count);
-      i += count;
+    const room = Math.min(channel.dataSize, this.#session.maxWrite);
+    let pos = 0;
+    let size = 0;
+    for (const page of sorted) {
+      const runs = pages.dirty.get(page) ?? [];
+      for (let i = 0; i < runs.length; i += 2) {
+        const start = page * PAGE_SIZE + (runs[i] as number);
+        // Stores of a mapping behind the end of the file are nobody's.
+        const n = Math.min(page * PAGE_SIZE + (runs[i + 1] as number), inode.size) - start;
+        if (n <= 0) continue;
+        if (size > 0 && (start !== pos + size || size + n > room)) {
+          this.#send(pages, writer, pos, size);
+          size = 0;
+        }
+        if (size === 0) pos = start;
+        const slot = pages.pages.get(page);
+        if (slot === undefined) continue;
+        const from = slot * PAGE_SIZE + (start % PAGE_SIZE);
+        channel.bytes.set(this.store.bytes.subarray(from, from + n), channel.data + size);
+        size += n;
+      }
     }
+    if (size > 0) this.#send(pages, writer, pos, size);
+    for (const page of sorted) {
+      if (pages.doubtful.has(page)) this.store.drop(pages, page);
+      else this.store.clean(pages, page);
+    }
+    pages.gatheredEnd = 0;
     this.#inodes.grow(inode, 0);
   }
 
-  #writeRun(pages: FilePages, writer: OpenFile, first: number, count: number): void {
-    const { channel } = this.#session;
-    const { data } = channel;
-    for (let i = 0; i < count; i++) {
-      const start = (pages.pages.get(first + i) as number) * PAGE_SIZE;
-      channel.bytes.set(this.store.bytes.subarray(start, start + PAGE_SIZE), data + i * PAGE_SIZE);
-      this.store.clean(pages, first + i);
-    }
-    const pos = first * PAGE_SIZE;
-    const size = Math.min(count * PAGE_SIZE, pages.inode.size - pos);
-    if (size <= 0) return;
-    const errno = this.#requests.write(pages.inode.nodeid, writer.fh, pos, size, data, writer.flags, true);
+  #send(pages: FilePages, writer: OpenFile, pos: number, size: number): void {
+    const { inode } = pages;
+    const { data } = this.#session.channel;
+    const errno = this.#requests.write(inode.nodeid, writer.fh, pos, size, data, writer.flags, true);
     const n = errno === OK ? this.#requests.written : 0;
     this.#counters.bytesWrittenFuse += n;
     if (n >= size) return;
-    if (pages.error === OK) pages.error = errno === OK ? EIO : errno;
-    for (let i = Math.floor(n / PAGE_SIZE); i < count; i++) this.store.drop(pages, first + i);
-    this.#inodes.expire(pages.inode);
+    const failed = errno === OK ? EIO : errno;
+    pages.errors.add(failed);
+    this.#errors.add(failed);
+    for (let page = Math.floor((pos + n) / PAGE_SIZE); page * PAGE_SIZE < pos + size; page++) pages.doubtful.add(page);
+    this.#inodes.expire(inode);
   }
 
   #zero(slot: number, from: number): void {
@@ -327,22 +380,3 @@ export class PageCache implements PageHook, PageListener {
 
 /** `load`: no such page. */
 export const NOTHING = -1;
-
-/** How a file is being read: in order, and then how far ahead. One per open file. */
-export class Readahead {
-  #expected = 0;
-  #pages = READAHEAD_MIN;
-
-  /** A page that was here has been read. */
-  pass(page: number): void {
-    if (page === this.#expected) this.#expected = page + 1;
-  }
-
-  /** Pages to read, now that `page` is missing and `wanted` are asked for. */
-  next(page: number, wanted: number): number {
-    const isInOrder = page === this.#expected;
-    this.#pages = isInOrder ? Math.min(READAHEAD_MAX, this.#pages * 2) : READAHEAD_MIN >> 1;
-    this.#expected = page + 1;
-    return isInOrder ? Math.max(wanted, this.#pages) : wanted;
-  }
-}

@@ -3,25 +3,35 @@
  * clock algorithm (second chance).
  *
  * INVARIANT: free + used = count; a used slot is in the `pages` of exactly one file, under its page number.
- * INVARIANT: a dirty slot is in its file's `dirty`; a dirty one is never taken away here.
+ * INVARIANT: a dirty slot is in its file's `dirty`, with the bytes that are: [from, to), in order, none touching.
+ * INVARIANT: a dirty one is never taken away here; what is doubtful is dirty.
  */
 import { assert } from '../base/assert.ts';
-import { type Errno, OK } from '../wire/errno.ts';
 import type { OpenFile } from './file.ts';
 import type { Inode } from './inode.ts';
+import { WriteErrors } from './write-errors.ts';
 
 export const PAGE_SIZE = 4096;
+/** Runs of dirty bytes that one page may have. */
+const RUNS_MAX = 8;
 
 /** What the cache knows about one file. */
 export class FilePages {
   readonly inode: Inode;
   /** Page number → slot. */
   readonly pages = new Map<number, number>();
-  readonly dirty = new Set<number>();
+  /**
+   * Page number → its dirty bytes, as from, to, from, to. Only these are written back: the others may have been
+   * changed by somebody else meanwhile.
+   */
+  readonly dirty = new Map<number, number[]>();
+  /** Dirty pages whose other bytes somebody else has changed: dropped when they are clean. */
+  readonly doubtful = new Set<number>();
+  /** Where gathered writes end that the host has not seen; 0 = there are none. Stores of mappings do not count. */
+  gatheredEnd = 0;
+  readonly errors = new WriteErrors();
   /** Whose handle writes the dirty pages back; its close does so first. */
   writer: OpenFile | undefined;
-  /** Of a write-back nobody waited for: reported once, by the next fsync or close. */
-  error: Errno = OK;
 
   constructor(inode: Inode) {
     this.inode = inode;
@@ -84,13 +94,24 @@ export class PageStore {
     this.#free.push(slot);
   }
 
-  soil(file: FilePages, page: number): void {
-    if (file.dirty.has(page)) return;
-    file.dirty.add(page);
+  /** Bytes [from, to) of a page are to be written. */
+  soil(file: FilePages, page: number, from: number, to: number): void {
+    const runs = file.dirty.get(page);
+    if (runs !== undefined) {
+      addRun(runs, from, to);
+      return;
+    }
+    file.dirty.set(page, [from, to]);
     this.dirtyCount++;
   }
 
+  /** One more run of dirty bytes would be one too many. */
+  isFragmented(file: FilePages, page: number): boolean {
+    return (file.dirty.get(page)?.length ?? 0) >= 2 * RUNS_MAX;
+  }
+
   clean(file: FilePages, page: number): void {
+    file.doubtful.delete(page);
     if (file.dirty.delete(page)) this.dirtyCount--;
   }
 
@@ -101,7 +122,13 @@ export class PageStore {
       for (const [page, slot] of file.pages) {
         assert(this.#owner[slot] === file && this.#page[slot] === page, `slot ${slot} is not page ${page} of its file`);
       }
-      for (const page of file.dirty) assert(file.pages.has(page), `page ${page} is dirty and not there`);
+      for (const [page, runs] of file.dirty) {
+        assert(file.pages.has(page), `page ${page} is dirty and not there`);
+        for (let i = 1; i < runs.length; i++) {
+          assert((runs[i - 1] as number) < (runs[i] as number), `page ${page} has dirty bytes ${runs.join()}`);
+        }
+      }
+      for (const page of file.doubtful) assert(file.dirty.has(page), `page ${page} is doubtful and clean`);
       used += file.pages.size;
       dirty += file.dirty.size;
     }
@@ -127,4 +154,17 @@ export class PageStore {
     }
     return -1;
   }
+}
+
+/** Joins [from, to) with the runs that it touches. */
+function addRun(runs: number[], from: number, to: number): void {
+  let first = 0;
+  while (first < runs.length && (runs[first + 1] as number) < from) first += 2;
+  let end = first;
+  let [start, stop] = [from, to];
+  for (; end < runs.length && (runs[end] as number) <= to; end += 2) {
+    start = Math.min(start, runs[end] as number);
+    stop = Math.max(stop, runs[end + 1] as number);
+  }
+  runs.splice(first, end - first, start, stop);
 }

@@ -28,8 +28,10 @@ export class PageWindow implements Window, MappedPages {
     return this;
   }
 
-  begin(_inode: Inode, chunk: number): number {
-    return chunk;
+  /** What others have done to the file is heard before each access, as before each read. */
+  begin(inode: Inode, chunk: number): number {
+    const errno = this.#file.mount.inodes.refreshSize(inode);
+    return errno === OK ? chunk : -errno;
   }
 
   end(): void {}
@@ -60,7 +62,7 @@ export class PageWindow implements Window, MappedPages {
   }
 
   load(range: number, offset: number, width: 1 | 2 | 4): number {
-    const address = this.#address(range, offset, false);
+    const address = this.#address(range, offset, 0);
     if (address < 0) return 0;
     const { view } = this.#pages.store;
     return width === 1
@@ -71,7 +73,7 @@ export class PageWindow implements Window, MappedPages {
   }
 
   store(range: number, offset: number, width: 1 | 2 | 4, value: number): number {
-    const address = this.#address(range, offset, true);
+    const address = this.#address(range, offset, width);
     if (address < 0) return this.status;
     const { view } = this.#pages.store;
     if (width === 1) view.setUint8(address, value);
@@ -81,19 +83,19 @@ export class PageWindow implements Window, MappedPages {
   }
 
   loadFloat64(range: number, offset: number): number {
-    const address = this.#address(range, offset, false);
+    const address = this.#address(range, offset, 0);
     return address < 0 ? 0 : this.#pages.store.view.getFloat64(address, true);
   }
 
   storeFloat64(range: number, offset: number, value: number): number {
-    const address = this.#address(range, offset, true);
+    const address = this.#address(range, offset, 8);
     if (address < 0) return this.status;
     this.#pages.store.view.setFloat64(address, value, true);
     return 8;
   }
 
   compareExchange32(range: number, offset: number, expected: number, value: number): number {
-    const address = this.#address(range, offset, true);
+    const address = this.#address(range, offset, 4);
     if (address < 0) return 0;
     const old = this.#pages.store.view.getUint32(address, true);
     if (old === expected >>> 0) this.#pages.store.view.setUint32(address, value, true);
@@ -101,7 +103,7 @@ export class PageWindow implements Window, MappedPages {
   }
 
   add32(range: number, offset: number, value: number): number {
-    const address = this.#address(range, offset, true);
+    const address = this.#address(range, offset, 4);
     if (address < 0) return 0;
     const old = this.#pages.store.view.getUint32(address, true);
     this.#pages.store.view.setUint32(address, old + value, true);
@@ -124,25 +126,33 @@ export class PageWindow implements Window, MappedPages {
   ): number {
     let done = 0;
     while (done < size) {
-      const address = this.#address(range, offset + done, isWrite);
+      const n = Math.min(size - done, PAGE_SIZE - ((offset + done) % PAGE_SIZE));
+      const address = this.#address(range, offset + done, isWrite ? n : 0);
       if (address < 0) return done > 0 ? done : this.status;
-      const n = Math.min(size - done, PAGE_SIZE - (address % PAGE_SIZE));
       visit(address, done, n);
       done += n;
     }
     return done;
   }
 
-  /** Where in the store a byte is; below 0 with `status` set. Aligned values do not cross pages. */
-  #address(range: number, offset: number, isWrite: boolean): number {
+  /**
+   * Where in the store a byte is, of which and its neighbours `stored` will be stored; below 0 with `status` set.
+   * Aligned values do not cross pages.
+   */
+  #address(range: number, offset: number, stored: number): number {
     const pos = range * RANGE_SIZE + offset;
     const page = Math.floor(pos / PAGE_SIZE);
+    const { inode, mount } = this.#file;
+    if (page * PAGE_SIZE >= inode.size) mount.inodes.fetch(inode);
+    if (stored > 0) this.#pages.tidy(inode, page);
     const slot = this.#pages.load(this.#file, page, 1);
     if (slot < 0) {
       this.status = slot === NOTHING ? -EFAULT : slot + 1;
       return -1;
     }
-    if (isWrite) this.#pages.soil(this.#file, page);
+    // What is stored behind the end of the file is nobody's.
+    const inside = Math.min(stored, inode.size - pos);
+    if (inside > 0) this.#pages.soil(this.#file, page, pos % PAGE_SIZE, inside);
     this.status = OK;
     return slot * PAGE_SIZE + (pos % PAGE_SIZE);
   }

@@ -58,6 +58,8 @@ export interface SessionOptions {
   readonly daxPerInode: boolean;
   /** Offers WRITEBACK_CACHE. */
   readonly writeback?: boolean;
+  /** Offers AUTO_INVAL_DATA. */
+  readonly hasPages?: boolean;
   /** Who chooses where a mapping goes; all but `client` need a host of ours. */
   readonly allocation: Allocation;
 }
@@ -201,6 +203,7 @@ export class Session {
     const offered = [...INIT_OFFERED];
     if (this.#options.hasWindow) offered.push('FUSE_MAP_ALIGNMENT');
     if (this.#options.daxPerInode) offered.push('FUSE_HAS_INODE_DAX');
+    if (this.#options.hasPages === true) offered.push('FUSE_AUTO_INVAL_DATA');
     if (this.#options.writeback === true) offered.push('FUSE_WRITEBACK_CACHE');
     if (this.#options.hasWindow) {
       offered.push(this.#options.allocation === 'client' ? 'PRIVATE_MAPPED_LENGTH' : 'PRIVATE_MAP');

@@ -270,13 +270,23 @@ export class PageCache {
     return leaf.mayBeDirty && leaf.pages.isBacked ? this.wasm.leafCount(leaf.at, PTE_DIRTY) : 0;
   }
 
-  /** Evicts one batch, for `demand` frames if the pool is large. Returns false when nothing could be taken. */
+  /** Evicts a batch, for `demand` frames if the pool is large. Returns false when nothing could be taken. */
   #makeRoom(demand: number): boolean {
     const free = this.freeFrames;
     this.sweepLimbo();
     if (this.freeFrames > free) return true;
-    const victims = this.#hideVictims(Math.max(EVICTION_BATCH, demand));
-    if (victims.length === 0) return false;
+    // What cannot be written back stays: once round the pool for others, or one broken file would stop all.
+    for (let tried = 0; tried < this.frameCount; ) {
+      const victims = this.#hideVictims(Math.max(EVICTION_BATCH, demand));
+      if (victims.length === 0) return false;
+      if (this.#evictAll(victims) > 0) return true;
+      tried += victims.length;
+    }
+    return false;
+  }
+
+  /** Takes the frames of pages that were hidden, where it can. Returns how many. */
+  #evictAll(victims: number[]): number {
     this.waitForGrace();
     // In the order of the file, so that neighbours are written together.
     victims.sort((a, b) => a - b);
@@ -287,7 +297,7 @@ export class PageCache {
       i += count;
     }
     this.counts.evictedPages += taken;
-    return taken > 0;
+    return taken;
   }
 
   /** Hides pages that nobody touched lately. A hidden one is not found again. */

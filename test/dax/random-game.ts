@@ -27,6 +27,7 @@ export async function play(seed: number, options: WorldOptions, steps: number): 
     for (; step < steps; step++) {
       changeWeather(player);
       if (!one(player)) tolerated++;
+      player.publishForViews();
       for (const handle of player.handles) for (const held of handle.views) checkView(handle, held);
       world.check(player.seats.map((seat) => seat.guest));
     }
@@ -72,7 +73,7 @@ function end(player: Player): void {
   world.checkEmpty();
   world.host.core.writeBack();
   for (const model of player.names.values()) checkDisk(player, model);
-  const { guest } = world.mount('always');
+  const { guest } = world.mount({ dax: 'always' });
   for (const name of player.names.keys()) guest.unlink(name);
   guest.unmount();
   world.settle();

@@ -22,7 +22,7 @@ const map: Step = (p) => {
   const start = Math.floor(p.pos(handle.model) / PAGE) * PAGE;
   const length = 1 + p.rng.below(6 << 20);
   const options = { offset: start, length, writable: true };
-  if (!handle.file.isDax) {
+  if (!handle.file.isDax && !p.keeps(handle)) {
     same(
       codeOf(() => handle.file.mmap(options)),
       'ENODEV',
@@ -65,6 +65,7 @@ const readMapped: Step = (p) => {
   const handle = p.mapped();
   if (handle?.mapping === undefined) return;
   const { mapping, model, start } = handle;
+  p.meet(handle.player, model);
   const into = new Uint8Array(Math.min(p.length(), mapping.length));
   const offset = place(p, handle, into.length);
   const pos = start + offset;
@@ -79,6 +80,8 @@ const writeMapped: Step = (p) => {
   const handle = p.mapped();
   if (handle?.mapping === undefined) return;
   const { mapping, model } = handle;
+  p.meet(handle.player, model);
+  model.writers.add(handle.player);
   const data = p.data(Math.min(p.length(), mapping.length));
   const offset = place(p, handle, data.length);
   const pos = handle.start + offset;
@@ -109,6 +112,8 @@ const word: Step = (p) => {
   const offset = Math.floor(place(p, handle, 4) / 4) * 4;
   const pos = handle.start + offset;
   const kind = p.rng.below(5);
+  p.meet(handle.player, model);
+  model.writers.add(handle.player);
   const known = model.read(pos, 4);
   const old = known.length === 4 ? new DataView(known.buffer).getUint32(0, true) : undefined;
   const value = p.rng.u32();
@@ -140,8 +145,9 @@ const word: Step = (p) => {
 
 const view: Step = (p) => {
   const handle = p.mapped();
-  if (handle?.mapping === undefined) return;
+  if (handle?.mapping === undefined || !handle.file.isDax) return;
   const { mapping, model } = handle;
+  p.meet(handle.player, model);
   const length = Math.min(p.length(), mapping.length);
   const offset = place(p, handle, length);
   const pos = handle.start + offset;
@@ -171,6 +177,7 @@ const storeThroughView: Step = (p) => {
   const data = p.data(Math.min(end - from, 1 + p.rng.below(6000)));
   forRuns(held, from, from + data.length, (run, at) => run.set(data.subarray(at, at + run.length)));
   handle.model.write(from, data);
+  handle.model.writers.add(handle.player);
 };
 
 const release: Step = (p) => {

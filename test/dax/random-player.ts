@@ -10,6 +10,7 @@ import type { Guest } from '../../src/guest/guest.ts';
 import type { MappedView } from '../../src/guest/mapped-view.ts';
 import type { Mapping } from '../../src/guest/mapping.ts';
 import type { File } from '../../src/guest/open-file.ts';
+import type { Allocation, DaxMode, ReclaimMode } from '../../src/guest/options.ts';
 import type { FaultyBackings } from '../fakes/faulty-backing.ts';
 import { GUESTS, type World } from './random-world.ts';
 import type { SparseFile } from './sparse-file.ts';
@@ -42,6 +43,8 @@ export interface Handle {
 export interface Seat {
   guest: Guest;
   slot: number;
+  /** Keeps pages of its own, of files that it does not read through a window. */
+  hasPages: boolean;
 }
 
 /** Thrown by the system under test, and expected just now. */
@@ -68,7 +71,37 @@ export class Player {
   }
 
   mount(): Seat {
-    return this.world.mount(this.rng.pick(['always', 'always', 'always', 'inode', 'never']));
+    const { rng } = this;
+    const dax = rng.pick<DaxMode>(['always', 'always', 'always', 'inode', 'never']);
+    const allocation = rng.pick<Allocation>(['client', 'client', 'server', 'combined']);
+    const reclaim = rng.pick<ReclaimMode>(['inline', 'background']);
+    const hasPages = this.world.hasPages && dax !== 'always' && rng.chance(0.8);
+    const pages = hasPages ? { pageCacheSize: 64 * PAGE, writeback: rng.chance(0.5) } : {};
+    this.note(`mount ${JSON.stringify({ dax, allocation, reclaim, ...pages })}`);
+    return { ...this.world.mount({ dax, allocation, reclaim, ...pages }), hasPages };
+  }
+
+  /**
+   * Before a guest looks at a file or changes it: what others keep to themselves until fsync or close must be out (a
+   * guest with pages of its own), and what others stored through a window must have been told to one with such pages.
+   */
+  meet(seat: Seat | undefined, model: SparseFile): void {
+    for (const other of [...(model.writers as Set<Seat>)]) {
+      if (other === seat || !(other.hasPages || seat?.hasPages === true)) continue;
+      this.publish(other, model);
+    }
+  }
+
+  publish(seat: Seat, model: SparseFile): void {
+    model.writers.delete(seat);
+    const handle = this.handles.find((some) => some.model === model && some.player === seat);
+    if (handle === undefined) this.world.settle();
+    else this.attemptFlush(() => (handle.file.isOpen ? handle.file.sync() : handle.mapping?.sync()));
+  }
+
+  /** Views show the file as the host has it. */
+  publishForViews(): void {
+    for (const { model, views } of this.handles) if (views.length > 0) this.meet(undefined, model);
   }
 
   note(text: string): void {
@@ -113,6 +146,11 @@ export class Player {
   mapped(): Handle | undefined {
     const some = this.handles.filter((handle) => handle.mapping !== undefined);
     return some.length === 0 ? undefined : this.rng.pick(some);
+  }
+
+  /** Whether the guest keeps pages of this file: the host's `none` forbids it. */
+  keeps(handle: Handle): boolean {
+    return handle.player.hasPages && this.world.cache !== 'none';
   }
 
   opened(seat?: Seat): Handle | undefined {

@@ -7,11 +7,12 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { DirFileSystem } from '../../src/fs/dir/dir.ts';
 import { MemoryFileSystem } from '../../src/fs/memory.ts';
 import type { Guest } from '../../src/guest/guest.ts';
-import type { DaxMode } from '../../src/guest/options.ts';
 import type { FileSystem } from '../../src/host/file-system.ts';
 import { WindowMapper } from '../../src/host/mapper.ts';
 import type { PageCache } from '../../src/host/page-cache.ts';
+import type { CacheMode } from '../../src/worker/host-options.ts';
 import { createInline, type InlineHost } from '../../src/worker/inline.ts';
+import type { MountOptions } from '../../src/worker/mount.ts';
 import type { FaultyBackings } from '../fakes/faulty-backing.ts';
 
 export const GUESTS = 4;
@@ -23,6 +24,10 @@ export interface WorldOptions {
   readonly fs: 'dir' | 'memory';
   readonly frames: number;
   readonly faulty?: FaultyBackings;
+  /** What the host lets guests keep; a world without it has no guest with pages of its own. */
+  readonly cache?: CacheMode;
+  /** Guests believe names and attributes for ever, unless they are told; else for no time at all. */
+  readonly isBelievedForever?: boolean;
 }
 
 export class World {
@@ -32,20 +37,29 @@ export class World {
   /** The served directory; none for `memory`. */
   readonly directory: string | undefined;
   readonly logged: string[];
+  /** Guests may keep pages of their own. */
+  readonly hasPages: boolean;
+  readonly cache: CacheMode | undefined;
   readonly #fs: FileSystem & { checkInvariants?(): void };
 
-  constructor(parts: Pick<World, 'host' | 'clock' | 'isBacked' | 'directory' | 'logged'> & { fs: FileSystem }) {
+  constructor(
+    parts: Pick<World, 'host' | 'clock' | 'isBacked' | 'directory' | 'logged' | 'hasPages' | 'cache'> & {
+      fs: FileSystem;
+    },
+  ) {
     this.host = parts.host;
     this.clock = parts.clock;
     this.isBacked = parts.isBacked;
     this.directory = parts.directory;
     this.logged = parts.logged;
+    this.hasPages = parts.hasPages;
+    this.cache = parts.cache;
     this.#fs = parts.fs;
   }
 
-  mount(dax: DaxMode): { guest: Guest; slot: number } {
+  mount(options: MountOptions): { guest: Guest; slot: number } {
     const slot = this.#freeSlot();
-    return { guest: this.host.mount({ dax, maxInodes: 16 }), slot };
+    return { guest: this.host.mount({ maxInodes: 16, ...options }), slot };
   }
 
   /** The worker of a guest ends where it stands: perhaps inside an access. */
@@ -126,19 +140,33 @@ export async function createWorld(options: WorldOptions): Promise<World> {
     made = makeTree(options, pageCache, clock, directory);
     return made;
   };
+  const timeoutMs = options.isBelievedForever === true ? Number.POSITIVE_INFINITY : 0;
   const host = await createInline({
     cacheSize: options.frames * 4096,
     windowSize: RANGES * 2 * MIB,
     guests: GUESTS,
     dataSize: 64 * 1024,
     kernelMounts: 0,
-    attrTimeoutMs: 0,
-    entryTimeoutMs: 0,
+    cache: options.cache ?? 'auto',
+    daxFileSize: options.cache === undefined ? 0 : MIB,
+    attrTimeoutMs: timeoutMs,
+    entryTimeoutMs: timeoutMs,
+    negativeTimeoutMs: timeoutMs,
     clock,
     log: (level, text) => logged.push(`${level} ${text}`),
     makeFileSystem,
   });
-  return new World({ host, clock, isBacked, directory, logged, fs: made as FileSystem });
+  const hasPages = options.cache !== undefined;
+  return new World({
+    host,
+    clock,
+    isBacked,
+    directory,
+    logged,
+    hasPages,
+    cache: options.cache,
+    fs: made as FileSystem,
+  });
 }
 
 function makeTree(

@@ -7,6 +7,8 @@ export class SparseFile {
   /** Stores through a mapping went to bytes behind the end: what is read there is nobody's business. */
   hasTail = false;
   readonly pages = new Map<number, Uint8Array>();
+  /** Who may have written what others have not been told of, or what they cannot see. */
+  readonly writers = new Set<object>();
 
   read(pos: number, wanted: number): Uint8Array {
     const out = new Uint8Array(Math.max(0, Math.min(wanted, this.size - pos)));

@@ -54,6 +54,25 @@ describe('a pool smaller than the files', () => {
     expect(hot.backing.calls.length).toBeLessThan(4);
   });
 
+  test('goes on when many pages cannot be written: clean ones of other files are taken', () => {
+    const broken = file(30 * PAGE_SIZE);
+    world.mappers[0]!.setup(broken.inode, 0, RANGE_SIZE, true, 0);
+    for (let page = 0; page < 30; page++) world.windows[0]!.store(0, page * PAGE_SIZE, 4, page + 1);
+    broken.backing.failWrites = EIO;
+    const other = file(100 * PAGE_SIZE, 2);
+    for (let round = 0; round < 3; round++) {
+      for (let page = 0; page < 100; page++) {
+        const pos = page * PAGE_SIZE;
+        expect(same(read(other.inode, pos, PAGE_SIZE), other.data.slice(pos, pos + PAGE_SIZE))).toBe(true);
+      }
+    }
+    broken.backing.failWrites = 0;
+    expect([broken.inode.space.flush(), broken.inode.space.flush()]).toEqual([EIO, 0]);
+    const view = new DataView(broken.backing.data.buffer);
+    for (let page = 0; page < 30; page++) expect(view.getUint32(page * PAGE_SIZE, true)).toBe(page + 1);
+    world.check();
+  });
+
   test('writes dirty pages back before it takes them: no store is lost', () => {
     const { inode, backing } = file(30 * PAGE_SIZE);
     world.mappers[0]!.setup(inode, 0, RANGE_SIZE, true, 0);
