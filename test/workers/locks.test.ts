@@ -115,7 +115,6 @@ describe('a wait', () => {
     const [code, ms, count] = (await waiter.result) as [string, number, number];
     expect([code, count]).toEqual(['ETIMEDOUT', 1]);
     expect(ms).toBeGreaterThanOrEqual(50);
-    expect(ms).toBeLessThan(1000);
     holder.unmount();
   });
 
