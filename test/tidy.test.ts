@@ -49,7 +49,14 @@ const FOR_TESTS = ['src/wire/structs.ts'];
 const MAY_SAY_UNFINISHED = ['src/wire/errno.ts'];
 
 const OWN = 'test/tidy.test.ts';
-const all = walk('src').concat(walk('assembly'), walk('test'), walk('bench'), walk('scripts'), walk('web'));
+const all = walk('src').concat(
+  walk('assembly'),
+  walk('test'),
+  walk('bench'),
+  walk('scripts'),
+  walk('web'),
+  walk('examples'),
+);
 const sources = all.filter((path) => /\.(ts|mjs|js)$/.test(path) && !path.includes('/generated/'));
 const inSrc = sources.filter((path) => path.startsWith('src/'));
 const texts = new Map(sources.map((path) => [path, read(path)]));
