@@ -102,7 +102,7 @@ export class Syscalls {
     const { mounted, stream } = found;
     const { HEAPU8 } = mounted.module;
     const argument = new DataView(HEAPU8.buffer, HEAPU8.byteOffset).getUint32(at >>> 0, true);
-    if (command === F_SETFL) return this.#setFlags(mounted, stream, argument);
+    if (command === F_SETFL) return answer(this.#setFlags(mounted, stream, argument));
     if (mounted.isDirectory(stream.node)) return -codeOf(EINVAL);
     return answer(lockCall(mounted, stream, command, argument));
   }
@@ -110,7 +110,7 @@ export class Syscalls {
   /** Emscripten's own can only add flags. */
   #setFlags(mounted: Mounted, stream: FsStream, flags: number): number {
     stream.flags = (stream.flags & ~MAY_SET) | (flags & MAY_SET);
-    return mounted.isDirectory(stream.node) ? 0 : -codeOf(mounted.program.setFlags(mounted.fd(stream), flags));
+    return mounted.isDirectory(stream.node) ? 0 : mounted.program.setFlags(mounted.fd(stream), flags);
   }
 
   #fdatasync(fd: number): number | undefined {
