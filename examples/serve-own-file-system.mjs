@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { createHost, mount } from 'virtiofs';
 import { answer } from './own-file-system.mjs';
+
 function serveSocket(socket, rest = Buffer.alloc(0)) {
   socket.once('data', (data) => {
     let all = Buffer.concat([rest, data]);
@@ -13,8 +14,7 @@ function serveSocket(socket, rest = Buffer.alloc(0)) {
     serveSocket(socket, all);
   });
 }
-function serveKernel(device, mountPoint) {
-  const options = 'fd=3,rootmode=40000,user_id=0,group_id=0,ro';
+function serveKernel(device, mountPoint, options = 'fd=3,rootmode=40000,user_id=0,group_id=0,ro') {
   spawn('mount', ['-i', '-t', 'fuse', '-o', options, 'own', mountPoint], { stdio: [0, 1, 2, device] });
   readKernel(device, Buffer.alloc(1 << 18));
 }

@@ -184,7 +184,7 @@ test('without a patch msync writes what it is given, as far as the file reaches'
   world.unmountAll();
 });
 
-test('while a program is loaded its imports are patched; then WebAssembly is as it was, even if loading failed', async () => {
+test('imports are patched while a program is loaded; then WebAssembly is as it was, even after a failure', async () => {
   const { instantiate, instantiateStreaming } = WebAssembly;
   const empty = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
   const own = () => 0;
