@@ -8,6 +8,8 @@ const guest = mount(attachment);
 const author = { name: who, email: `${who}@example.org` };
 const dir = '/repository';
 const fs = { promises: promisesOf(guest) };
+/** Keeps the index between calls, as long as nobody else changes it. */
+const cache = {};
 
 const tasks = {
   /** One commit after another, each of a file of its own. */
@@ -19,11 +21,11 @@ const tasks = {
   async branchAndMerge() {
     await git.branch({ fs, dir, ref: 'side', checkout: true });
     await commit('side.txt', 'from the side\n');
-    await git.checkout({ fs, dir, ref: 'main' });
+    await git.checkout({ fs, dir, ref: 'main', cache });
     const isAway = !guest.exists(`${dir}/side.txt`);
     await commit('main.txt', 'from the main line\n');
-    await git.merge({ fs, dir, ours: 'main', theirs: 'side', author });
-    await git.checkout({ fs, dir, ref: 'main' });
+    await git.merge({ fs, dir, ours: 'main', theirs: 'side', author, cache });
+    await git.checkout({ fs, dir, ref: 'main', cache });
     return { isAway, ...(await summary()) };
   },
   /** Commits on a branch of its own, while another worker does so on another. */
@@ -45,13 +47,13 @@ const tasks = {
 
 async function commit(filepath, text) {
   guest.writeFile(`${dir}/${filepath}`, text);
-  await git.add({ fs, dir, filepath });
-  await git.commit({ fs, dir, author, message: filepath });
+  await git.add({ fs, dir, filepath, cache });
+  await git.commit({ fs, dir, author, message: filepath, cache });
 }
 
 async function summary() {
-  const log = await git.log({ fs, dir });
-  const matrix = await git.statusMatrix({ fs, dir });
+  const log = await git.log({ fs, dir, cache });
+  const matrix = await git.statusMatrix({ fs, dir, cache });
   const changed = matrix.filter(([, head, workdir, stage]) => head !== 1 || workdir !== 1 || stage !== 1);
   return { commits: log.length, files: matrix.length, changed };
 }

@@ -38,7 +38,7 @@ describe.skipIf(!isThere)('isomorphic-git (npm ci --prefix test/clients, and git
     expect(git('show', 'carla:carla.txt')).toBe(`carla ${COMMITS - 1}`);
     expect(git('status', '--porcelain')).toBe('');
     expect(git('fsck', '--full', '--strict')).toBe('');
-  }, 120_000);
+  }, 300_000);
 });
 
 async function run(who: string, task: string, count = 0): Promise<unknown> {

@@ -50,7 +50,7 @@ describe.skipIf(!hasClient('typescript'))('TypeScript 6 (npm ci --prefix test/cl
       readFileSync(join(copy, 'out/src/index.js'), 'utf8'),
     );
     guest.unmount();
-  }, 120_000);
+  }, 300_000);
 });
 
 interface Compiled {

@@ -13,7 +13,7 @@ const PYODIDE = new URL('../clients/node_modules/pyodide/pyodide.mjs', import.me
 
 /** Runs an example and returns what it printed. */
 async function run(name: string, ...args: string[]): Promise<string> {
-  const options = { env: { ...process.env, PYODIDE }, timeout: 50_000 };
+  const options = { env: { ...process.env, PYODIDE }, timeout: 100_000 };
   const { stdout } = await promisify(execFile)(process.execPath, [join(EXAMPLES, name), ...args], options);
   return stdout;
 }
@@ -38,7 +38,7 @@ describe.skipIf(!hasClient('pyodide'))('with Pyodide (npm ci --prefix test/clien
     expect(await run('sqlite-in-pyodide.mjs', directory)).toBe('notes: 2\n');
     expect(readFileSync(join(directory, 'notes.db'), 'latin1')).toContain('from Python in a worker');
     rmSync(directory, { recursive: true });
-  });
+  }, 240_000);
 });
 
 const OWN_FILES = 'guest: hello.txt: Hello from sixty lines.\nguest: answer.txt: 42\n';
