@@ -59,6 +59,7 @@ async function bundles() {
       { in: 'src/transport/kernel/notify-worker.ts', out: 'kernel-notifier' },
       { in: 'src/transport/stream/relay-worker.ts', out: 'relay-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
+      { in: 'src/cli/program-worker.ts', out: 'run-program' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
       { in: 'bench/main.ts', out: 'bench' },
       { in: 'bench/echo-worker.ts', out: 'bench-echo' },
