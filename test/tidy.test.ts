@@ -80,7 +80,7 @@ test('a folder imports only what its place in the protocol stack allows, and eve
 
 test('Node and browsers are touched only where the tree says so, and no package is needed', () => {
   const browser = /(?<![.#\w'])(document|navigator|localStorage|self|postMessage|MessageChannel|Worker|console)\b(?!:)/;
-  const node = /(?<![.#\w'])(process|Buffer|require)\b(?=[.([?])/;
+  const node = /(?<![.#\w'])(process|Buffer|require)\b(?=[.([]|\?\.)/;
   const complaints = places(inSrc, (line, path) => {
     if (MAY_USE_BROWSER.test(path)) return undefined;
     return (browser.exec(line) ?? node.exec(line))?.[0];

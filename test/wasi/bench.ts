@@ -12,7 +12,7 @@ type Argument = number | bigint;
 const PATH = 1024;
 const PATH2 = 8192;
 const RESULT = 512;
-export const IOVS = 640;
+const IOVS = 640;
 export const FREE = 16384;
 export const ALL_RIGHTS = 0x3fff_ffffn;
 

@@ -102,7 +102,7 @@ export class Collector implements WasiStream {
   }
 }
 
-export function textStream(text: string): WasiStream {
+function textStream(text: string): WasiStream {
   let rest = Buffer.from(text);
   return {
     read(into) {
@@ -136,7 +136,7 @@ export function realTree(root: string, path: string): string[] {
   });
 }
 
-export function guestTree(guest: Guest, path: string): string[] {
+function guestTree(guest: Guest, path: string): string[] {
   return guest.readdir(path === '' ? '/' : path).flatMap((name) => {
     const below = `${path}/${name}`;
     const stat = guest.lstat(below);

@@ -114,15 +114,15 @@ test('a reactor is initialized once and then called until it is released', () =>
 test('a program has the root, the credentials and the umask of the process that it is given', () => {
   const world = boot();
   const { guest } = world;
-  guest.mkdir('/jail/home', { recursive: true });
-  guest.chown('/jail/home', 1000, 1000);
+  guest.mkdir('/jail/own', { recursive: true });
+  guest.chown('/jail/own', 1000, 1000);
   const process = guest.spawn({ uid: 1000, gid: 1000, umask: 0o077 });
   expect(process.chroot('/jail' as never)).toBe(0);
   const bench = new Bench();
-  const wasi = new Wasi({ process, preopens: { '/': '/home' } });
+  const wasi = new Wasi({ process, preopens: { '/': '/own' } });
   const calls = wasi.imports(bench.memory)['wasi_snapshot_preview1'] as unknown as Bench['calls'];
   expect(calls.path_open(3, 1, ...bench.path('f'), 1, 64n, 0n, 0, bench.result)).toBe(0);
-  expect(guest.stat('/jail/home/f')).toMatchObject({ uid: 1000, mode: 0o100600 });
+  expect(guest.stat('/jail/own/f')).toMatchObject({ uid: 1000, mode: 0o100600 });
   wasi.release();
   process.exit();
   world.unmountAll();

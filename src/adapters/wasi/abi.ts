@@ -133,8 +133,8 @@ export const ADVICE_MAX = 5;
 export const TYPE_UNKNOWN = 0;
 const TYPE_BLOCK_DEVICE = 1;
 export const TYPE_CHARACTER_DEVICE = 2;
-export const TYPE_DIRECTORY = 3;
-export const TYPE_REGULAR_FILE = 4;
+const TYPE_DIRECTORY = 3;
+const TYPE_REGULAR_FILE = 4;
 const TYPE_SOCKET_STREAM = 6;
 const TYPE_SYMBOLIC_LINK = 7;
 

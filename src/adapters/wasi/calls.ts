@@ -5,15 +5,15 @@ import * as fd from './fd-calls.ts';
 import * as io from './io-calls.ts';
 import * as path from './path-calls.ts';
 import { poll_oneoff } from './poll-calls.ts';
-import * as process from './process-calls.ts';
+import * as rest from './process-calls.ts';
 
 export const CALLS = {
-  args_get: process.args_get,
-  args_sizes_get: process.args_sizes_get,
+  args_get: rest.args_get,
+  args_sizes_get: rest.args_sizes_get,
   clock_res_get: clock.clock_res_get,
   clock_time_get: clock.clock_time_get,
-  environ_get: process.environ_get,
-  environ_sizes_get: process.environ_sizes_get,
+  environ_get: rest.environ_get,
+  environ_sizes_get: rest.environ_sizes_get,
   fd_advise: fd.fd_advise,
   fd_allocate: fd.fd_allocate,
   fd_close: fd.fd_close,
@@ -46,12 +46,12 @@ export const CALLS = {
   path_symlink: path.path_symlink,
   path_unlink_file: path.path_unlink_file,
   poll_oneoff,
-  proc_exit: process.proc_exit,
-  proc_raise: process.proc_raise,
+  proc_exit: rest.proc_exit,
+  proc_raise: rest.proc_raise,
   random_get: clock.random_get,
-  sched_yield: process.sched_yield,
-  sock_accept: process.sock_accept,
-  sock_recv: process.sock_recv,
-  sock_send: process.sock_send,
-  sock_shutdown: process.sock_shutdown,
+  sched_yield: rest.sched_yield,
+  sock_accept: rest.sock_accept,
+  sock_recv: rest.sock_recv,
+  sock_send: rest.sock_send,
+  sock_shutdown: rest.sock_shutdown,
 } as const;

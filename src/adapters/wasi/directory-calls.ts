@@ -17,12 +17,12 @@ export function fd_readdir(p: Program, fd: number, buf: number, size: number, co
   const { ram } = p;
   const [at, end] = [buf >>> 0, (buf >>> 0) + (size >>> 0)];
   if (!ram.has(at, size >>> 0) || !ram.has(result >>> 0, 4)) return a.FAULT;
-  const directory = entry.process.directory(entry.fd);
+  const directory = entry.owner.directory(entry.fd);
   if (directory === undefined) return a.NOTDIR;
   seekTo(entry, directory, BigInt.asUintN(64, cookie));
   let pos = at;
   while (pos < end) {
-    const found = entry.listing ?? entry.process.as(() => take(directory));
+    const found = entry.listing ?? entry.owner.as(() => take(directory));
     entry.listing = undefined;
     if (found === 0) break;
     // What was listed before an error is told first: the next call meets the error again.

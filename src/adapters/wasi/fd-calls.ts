@@ -24,8 +24,8 @@ export function fd_allocate(program: Program, fd: number, pos: bigint, size: big
   const count = position(size);
   if (count === 0) return a.INVAL;
   if (start + count > Number.MAX_SAFE_INTEGER) return a.wasiErrno(EFBIG);
-  const { process, fd: own } = entry;
-  const n = process.fallocate(own, 0, start, count);
+  const { owner, fd: own } = entry;
+  const n = owner.fallocate(own, 0, start, count);
   return n === -EOPNOTSUPP ? extend(entry, start + count) : errnoOf(n);
 }
 
@@ -63,7 +63,7 @@ export function fd_fdstat_set_flags(program: Program, fd: number, flags: number)
   if (typeof entry === 'number') return entry;
   if ((flags & ~a.FDFLAGS_ALL) !== 0) return a.INVAL;
   entry.isNonblocking = (flags & a.FDFLAGS_NONBLOCK) !== 0;
-  const file = isFile(entry) ? entry.process.file(entry.fd) : undefined;
+  const file = isFile(entry) ? entry.owner.file(entry.fd) : undefined;
   if (file !== undefined) file.flags = (file.flags & ~(O_APPEND | O_SYNC | O_DSYNC)) | openFlagsOf(flags);
   return a.SUCCESS;
 }
@@ -88,7 +88,7 @@ export function fd_filestat_get(program: Program, fd: number, result: number): n
     putStreamStat(program.ram, at, entry);
     return a.SUCCESS;
   }
-  const inode = entry.process.fstat(entry.fd);
+  const inode = entry.owner.fstat(entry.fd);
   if (typeof inode === 'number') return a.wasiErrno(inode);
   putFilestat(program.ram, at, inode);
   return a.SUCCESS;
@@ -99,14 +99,14 @@ export function fd_filestat_set_size(program: Program, fd: number, size: bigint)
   if (typeof entry === 'number') return entry;
   const wanted = position(size);
   if (wanted > Number.MAX_SAFE_INTEGER) return a.wasiErrno(EFBIG);
-  return errnoOf(entry.process.ftruncate(entry.fd, wanted));
+  return errnoOf(entry.owner.ftruncate(entry.fd, wanted));
 }
 
 export function fd_filestat_set_times(program: Program, fd: number, atim: bigint, mtim: bigint, flags: number): number {
   const entry = program.file(fd, R.FD_FILESTAT_SET_TIMES, a.INVAL);
   if (typeof entry === 'number') return entry;
   const times = timeChanges(atim, mtim, flags);
-  return times === undefined ? a.INVAL : errnoOf(entry.process.futimens(entry.fd, ...times));
+  return times === undefined ? a.INVAL : errnoOf(entry.owner.futimens(entry.fd, ...times));
 }
 
 export function fd_prestat_get(program: Program, fd: number, result: number): number {
@@ -167,7 +167,7 @@ export function openFlagsOf(flags: number): number {
 }
 
 function closeEntry(entry: Entry): number {
-  return isFile(entry) ? errnoOf(entry.process.close(entry.fd)) : a.SUCCESS;
+  return isFile(entry) ? errnoOf(entry.owner.close(entry.fd)) : a.SUCCESS;
 }
 
 function isPreopen(entry: Entry): boolean {
@@ -176,7 +176,7 @@ function isPreopen(entry: Entry): boolean {
 
 function sync(program: Program, fd: number, right: number, dataOnly: boolean): number {
   const entry = program.file(fd, right, a.INVAL);
-  return typeof entry === 'number' ? entry : errnoOf(entry.process.fsync(entry.fd, dataOnly));
+  return typeof entry === 'number' ? entry : errnoOf(entry.owner.fsync(entry.fd, dataOnly));
 }
 
 /** A stream's position is no matter of rights: SPEC: wasi-libc, isatty, tells terminals by the lack of them. */
@@ -185,28 +185,28 @@ function seekable(program: Program, fd: number, right: number): FileEntry | numb
   return entry !== undefined && !isFile(entry) ? a.SPIPE : program.file(fd, right, a.SPIPE);
 }
 
-function seek({ ram }: Program, { process, fd }: FileEntry, offset: number, whence: number, at: number): number {
+function seek({ ram }: Program, { owner, fd }: FileEntry, offset: number, whence: number, at: number): number {
   if (!Number.isSafeInteger(offset)) return a.wasiErrno(EINVAL);
-  const pos = process.lseek(fd, offset, whence);
+  const pos = owner.lseek(fd, offset, whence);
   return pos < 0 ? a.wasiErrno(pos) : ram.put64(at, BigInt(pos));
 }
 
 /** Where the host cannot reserve room, the file is at least made as long as it must become. */
-function extend({ process, fd }: FileEntry, end: number): number {
-  const inode = process.fstat(fd);
+function extend({ owner, fd }: FileEntry, end: number): number {
+  const inode = owner.fstat(fd);
   if (typeof inode === 'number') return a.wasiErrno(inode);
-  return inode.size >= end ? a.SUCCESS : errnoOf(process.ftruncate(fd, end));
+  return inode.size >= end ? a.SUCCESS : errnoOf(owner.ftruncate(fd, end));
 }
 
-function fileTypeOf({ process, fd }: FileEntry): number {
-  const inode = process.fstat(fd);
+function fileTypeOf({ owner, fd }: FileEntry): number {
+  const inode = owner.fstat(fd);
   return typeof inode === 'number' ? -inode : a.fileType(inode.mode);
 }
 
 function flagsOf(entry: Entry): number {
   const nonblocking = entry.isNonblocking ? a.FDFLAGS_NONBLOCK : 0;
   if (!isFile(entry)) return nonblocking;
-  const flags = Math.max(0, entry.process.getFlags(entry.fd)) & ~O_NONBLOCK;
+  const flags = Math.max(0, entry.owner.getFlags(entry.fd)) & ~O_NONBLOCK;
   const isSync = (flags & O_SYNC) === O_SYNC;
   return (
     nonblocking |

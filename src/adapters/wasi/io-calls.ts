@@ -1,16 +1,18 @@
 /**
  * Reading and writing: each byte is copied once, between the page it is in and the program's memory.
  *
- * A vector is read or written piece by piece, as if by one call: it ends at the first short piece. Only an append is
- * gathered first, because another guest may append between two pieces.
+ * A vector is read or written piece by piece, as if by one call: it ends at the first short piece. Only what goes to
+ * the end of a file or into a stream is gathered first, because somebody else may write between two pieces.
  */
 import { EFBIG, EINVAL } from '../../wire/errno.ts';
 import { O_APPEND } from '../../wire/mode.ts';
 import { FAULT, R, SPIPE, SUCCESS, wasiErrno } from './abi.ts';
 import type { Program } from './program.ts';
 import type { Ram } from './ram.ts';
+import type { WasiStream } from './streams.ts';
 import { type FileEntry, isFile } from './table.ts';
 
+const GATHER_MAX = 65536;
 /** At the position, wherever that is. */
 const HERE = -1;
 
@@ -58,7 +60,9 @@ function transfer(
     ? pos > Number.MAX_SAFE_INTEGER
       ? -(isRead ? EINVAL : EFBIG)
       : moveFile(ram, found, isRead, pos)
-    : moveStream(ram, isRead ? found.stream.read?.bind(found.stream) : found.stream.write?.bind(found.stream));
+    : isRead
+      ? moveStream(ram, found.stream.read?.bind(found.stream))
+      : writeStream(ram, found.stream);
   return n < 0 ? wasiErrno(n) : ram.put32(result >>> 0, n);
 }
 
@@ -79,22 +83,26 @@ function moveFile(ram: Ram, entry: FileEntry, isRead: boolean, pos: number): num
 }
 
 function moveOnce(
-  { process, fd }: FileEntry,
+  { owner, fd }: FileEntry,
   isRead: boolean,
   bytes: Uint8Array,
   at: number,
   size: number,
   pos: number,
 ): number {
-  if (pos === HERE) return isRead ? process.read(fd, bytes, at, size) : process.write(fd, bytes, at, size);
-  return isRead ? process.pread(fd, bytes, at, size, pos) : process.pwrite(fd, bytes, at, size, pos);
+  if (pos === HERE) return isRead ? owner.read(fd, bytes, at, size) : owner.write(fd, bytes, at, size);
+  return isRead ? owner.pread(fd, bytes, at, size, pos) : owner.pwrite(fd, bytes, at, size, pos);
 }
 
-function isAppending({ process, fd }: FileEntry): boolean {
-  return ((process.file(fd)?.flags ?? 0) & O_APPEND) !== 0;
+function isAppending({ owner, fd }: FileEntry): boolean {
+  return ((owner.file(fd)?.flags ?? 0) & O_APPEND) !== 0;
 }
 
 function append(ram: Ram, entry: FileEntry, pos: number): number {
+  return moveOnce(entry, false, gather(ram), 0, ram.total, pos);
+}
+
+function gather(ram: Ram): Uint8Array {
   const gathered = new Uint8Array(ram.total);
   let at = 0;
   for (const [i, place] of ram.places.entries()) {
@@ -102,7 +110,14 @@ function append(ram: Ram, entry: FileEntry, pos: number): number {
     gathered.set(ram.bytes.subarray(place, place + size), at);
     at += size;
   }
-  return moveOnce(entry, false, gathered, 0, at, pos);
+  return gathered;
+}
+
+/** A short vector is one write, as writev(2) is: what others write does not come between. */
+function writeStream(ram: Ram, stream: WasiStream): number {
+  const write = stream.write?.bind(stream);
+  const isGathered = ram.places.length > 1 && ram.total <= GATHER_MAX;
+  return isGathered && write !== undefined ? write(gather(ram)) : moveStream(ram, write);
 }
 
 function moveStream(ram: Ram, move: ((bytes: Uint8Array) => number) | undefined): number {

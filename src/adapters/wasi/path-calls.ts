@@ -17,20 +17,20 @@ const READS = R.FD_READ | R.FD_READDIR;
 const WRITES = R.FD_DATASYNC | R.FD_WRITE | R.FD_ALLOCATE | R.FD_FILESTAT_SET_SIZE;
 
 export function path_create_directory(program: Program, fd: number, path: number, size: number): number {
-  return at(program, fd, R.PATH_CREATE_DIRECTORY, path, size, ({ process, fd: own }, name) =>
-    process.mkdirat(own, name, DIRECTORY_MODE),
+  return at(program, fd, R.PATH_CREATE_DIRECTORY, path, size, ({ owner, fd: own }, name) =>
+    owner.mkdirat(own, name, DIRECTORY_MODE),
   );
 }
 
 export function path_remove_directory(program: Program, fd: number, path: number, size: number): number {
-  return at(program, fd, R.PATH_REMOVE_DIRECTORY, path, size, ({ process, fd: own }, name) =>
-    process.unlinkat(own, name, true),
+  return at(program, fd, R.PATH_REMOVE_DIRECTORY, path, size, ({ owner, fd: own }, name) =>
+    owner.unlinkat(own, name, true),
   );
 }
 
 export function path_unlink_file(program: Program, fd: number, path: number, size: number): number {
-  return at(program, fd, R.PATH_UNLINK_FILE, path, size, ({ process, fd: own }, name) =>
-    process.unlinkat(own, name, false),
+  return at(program, fd, R.PATH_UNLINK_FILE, path, size, ({ owner, fd: own }, name) =>
+    owner.unlinkat(own, name, false),
   );
 }
 
@@ -43,9 +43,9 @@ export function path_filestat_get(
   result: number,
 ): number {
   const { ram } = program;
-  return at(program, fd, R.PATH_FILESTAT_GET, path, size, ({ process, fd: own }, name) => {
+  return at(program, fd, R.PATH_FILESTAT_GET, path, size, ({ owner, fd: own }, name) => {
     if (!ram.has(result >>> 0, a.FILESTAT_SIZE)) return { errno: a.FAULT };
-    const inode = process.fstatat(own, name, (flags & a.LOOKUP_FOLLOW) !== 0);
+    const inode = owner.fstatat(own, name, (flags & a.LOOKUP_FOLLOW) !== 0);
     if (typeof inode === 'number') return -inode;
     putFilestat(ram, result >>> 0, inode);
     return 0;
@@ -62,10 +62,10 @@ export function path_filestat_set_times(
   mtim: bigint,
   flags: number,
 ): number {
-  return at(program, fd, R.PATH_FILESTAT_SET_TIMES, path, size, ({ process, fd: own }, name) => {
+  return at(program, fd, R.PATH_FILESTAT_SET_TIMES, path, size, ({ owner, fd: own }, name) => {
     const times = timeChanges(atim, mtim, flags);
     if (times === undefined) return { errno: a.INVAL };
-    return process.utimensat(own, name, ...times, (lookup & a.LOOKUP_FOLLOW) !== 0);
+    return owner.utimensat(own, name, ...times, (lookup & a.LOOKUP_FOLLOW) !== 0);
   });
 }
 
@@ -79,9 +79,9 @@ export function path_readlink(
   result: number,
 ): number {
   const { ram } = program;
-  return at(program, fd, R.PATH_READLINK, path, size, ({ process, fd: own }, name) => {
+  return at(program, fd, R.PATH_READLINK, path, size, ({ owner, fd: own }, name) => {
     if (!ram.has(buf >>> 0, room >>> 0) || !ram.has(result >>> 0, 4)) return { errno: a.FAULT };
-    const target = process.readlinkat(own, name);
+    const target = owner.readlinkat(own, name);
     if (typeof target === 'number') return -target;
     const count = Math.min(target.length, room >>> 0);
     for (let i = 0; i < count; i++) ram.bytes[(buf >>> 0) + i] = target.charCodeAt(i);
@@ -102,8 +102,8 @@ export function path_symlink(
   program.ram.look();
   const errno = program.ram.path(target >>> 0, targetSize >>> 0);
   const text = program.ram.text;
-  return at(program, fd, R.PATH_SYMLINK, path, size, ({ process, fd: own }, name) =>
-    errno === a.SUCCESS ? process.symlinkat(text, own, name) : { errno },
+  return at(program, fd, R.PATH_SYMLINK, path, size, ({ owner, fd: own }, name) =>
+    errno === a.SUCCESS ? owner.symlinkat(text, own, name) : { errno },
   );
 }
 
@@ -120,8 +120,8 @@ export function path_link(
   const follow = (lookup & a.LOOKUP_FOLLOW) !== 0;
   return between(program, [fd, R.PATH_LINK_SOURCE, path, size], [newFd, R.PATH_LINK_TARGET, newPath, newSize], link);
 
-  function link({ process, fd: from }: FileEntry, name: ByteString, to: number, newName: ByteString): number {
-    return process.linkat(from, name, to, newName, follow);
+  function link({ owner, fd: from }: FileEntry, name: ByteString, to: number, newName: ByteString): number {
+    return owner.linkat(from, name, to, newName, follow);
   }
 }
 
@@ -138,7 +138,7 @@ export function path_rename(
     program,
     [fd, R.PATH_RENAME_SOURCE, path, size],
     [newFd, R.PATH_RENAME_TARGET, newPath, newSize],
-    ({ process, fd: from }, name, to, newName) => process.renameat(from, name, to, newName),
+    ({ owner, fd: from }, name, to, newName) => owner.renameat(from, name, to, newName),
   );
 }
 
@@ -161,12 +161,12 @@ export function path_open(
     if (((wanted | below | syncRights(fdflags)) & ~directory.inheriting) !== 0) return { errno: a.NOTCAPABLE };
     if (!program.ram.has(result >>> 0, 4)) return { errno: a.FAULT };
     const follow = (lookup & a.LOOKUP_FOLLOW) !== 0 ? 0 : m.O_NOFOLLOW;
-    const { process } = directory;
-    const opened = process.openat(directory.fd, name, openFlags(oflags, wanted, fdflags) | follow, FILE_MODE);
+    const { owner } = directory;
+    const opened = owner.openat(directory.fd, name, openFlags(oflags, wanted, fdflags) | follow, FILE_MODE);
     if (opened < 0) return opened;
-    const isDirectory = process.directory(opened) !== undefined;
+    const isDirectory = owner.directory(opened) !== undefined;
     const given = program.table.add({
-      process,
+      owner,
       fd: opened,
       isDirectory,
       base: wanted & (isDirectory ? a.RIGHTS_DIRECTORY : a.RIGHTS_FILE),
@@ -176,7 +176,7 @@ export function path_open(
       listing: undefined,
     });
     if (given < 0) {
-      process.close(opened);
+      owner.close(opened);
       return { errno: a.MFILE };
     }
     program.ram.put32(result >>> 0, given);
@@ -220,7 +220,7 @@ function between(
     if (typeof to === 'number') return { errno: to };
     const errno = program.ram.path(newPath >>> 0, newSize >>> 0);
     if (errno !== a.SUCCESS) return { errno };
-    if (to.process !== from.process) return { errno: a.XDEV };
+    if (to.owner !== from.owner) return { errno: a.XDEV };
     return call(from, name, to.fd, program.ram.text);
   });
 }

@@ -72,8 +72,8 @@ function subscribe(program: Program, at: number, happened: Happening[], alarms: 
 /** Bytes to the end of a file; of a stream nobody knows. */
 function readable(entry: Entry): bigint {
   if (!isFile(entry)) return 1n;
-  const inode = entry.process.fstat(entry.fd);
-  const pos = entry.process.lseek(entry.fd, 0, 1);
+  const inode = entry.owner.fstat(entry.fd);
+  const pos = entry.owner.lseek(entry.fd, 0, 1);
   return typeof inode === 'number' || pos < 0 ? 0n : BigInt(Math.max(0, inode.size - pos));
 }
 

@@ -55,8 +55,8 @@ export class Program {
 }
 
 /** What a call with a path answers for −errno: a path that led out of its directory is a matter of capabilities. */
-export function pathErrno({ process }: FileEntry, result: number): number {
-  return Math.abs(result) === EXDEV && process.mount.namei.hasLeft ? NOTCAPABLE : wasiErrno(result);
+export function pathErrno({ owner }: FileEntry, result: number): number {
+  return Math.abs(result) === EXDEV && owner.mount.namei.hasLeft ? NOTCAPABLE : wasiErrno(result);
 }
 
 /** WASI's errno of a count or −errno. */

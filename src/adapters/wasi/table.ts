@@ -4,11 +4,9 @@
  * host environment's; the numbers are the program's own.
  */
 import type { ByteString } from '../../base/bytes.ts';
+import { MAX_DESCRIPTORS } from '../../guest/descriptors.ts';
 import type { Process } from '../../guest/process.ts';
 import type { WasiStream } from './streams.ts';
-
-/** As many as a process of a guest may have. */
-const LIMIT = 1024;
 
 interface Common {
   /** Rights of the descriptor, and of what is opened beneath it. */
@@ -19,7 +17,7 @@ interface Common {
 }
 
 export interface FileEntry extends Common {
-  readonly process: Process;
+  readonly owner: Process;
   readonly fd: number;
   readonly isDirectory: boolean;
   /** Bytes of the path under which the program knows a preopened directory. */
@@ -55,7 +53,7 @@ export class WasiTable {
   add(entry: Entry): number {
     let fd = 0;
     while (this.#entries[fd] !== undefined) fd++;
-    if (fd >= LIMIT) return -1;
+    if (fd >= MAX_DESCRIPTORS) return -1;
     this.#entries[fd] = entry;
     return fd;
   }
@@ -82,5 +80,5 @@ export class WasiTable {
 }
 
 export function isFile(entry: Entry): entry is FileEntry {
-  return 'process' in entry;
+  return 'owner' in entry;
 }

@@ -92,7 +92,7 @@ export class Wasi {
     };
   }
 
-  /** Runs a command to its end and returns its exit code. What it had open is closed, also if it traps, which throws. */
+  /** Runs a command to its end and returns its exit code. A trap throws. What it had open is closed in any case. */
   start(instance: WebAssembly.Instance): number {
     const { _start: start, _initialize: initialize } = instance.exports;
     if (typeof start !== 'function') throw new TypeError('not a WASI command: it exports no function "_start"');
@@ -128,7 +128,7 @@ export class Wasi {
   /** Closes everything the program has open. A second call does nothing. */
   release(): void {
     this.#state = 'ended';
-    for (const process of this.#processes.values()) process.exit();
+    for (const owner of this.#processes.values()) owner.exit();
     this.#processes.clear();
     this.#program.table.clear();
   }
@@ -147,13 +147,13 @@ export class Wasi {
 
   #preopen(options: WasiOptions, table: WasiTable, name: string, place: Preopen): void {
     const path = typeof place === 'string' ? place : place.path;
-    const process = this.#processOf(options, name, place);
-    process.task.isBeneath = false;
-    const fd = process.openat(AT_FDCWD, bytesOfText(path), O_RDONLY | O_DIRECTORY);
-    process.task.isBeneath = true;
+    const owner = this.#processOf(options, name, place);
+    owner.task.isBeneath = false;
+    const fd = owner.openat(AT_FDCWD, bytesOfText(path), O_RDONLY | O_DIRECTORY);
+    owner.task.isBeneath = true;
     if (fd < 0) throw new FsError(-fd, 'open', path);
     table.add({
-      process,
+      owner,
       fd,
       isDirectory: true,
       base: RIGHTS_DIRECTORY,
