@@ -60,6 +60,19 @@ test('a program in our own memory is read into by the window itself, and by READ
   }
 });
 
+test('a program may have a shared memory of its own, as threads need it', () => {
+  const shared = new WebAssembly.Memory({ initial: 4, maximum: 4, shared: true });
+  const bench = new Bench({ args: ['ä'] }, { ranges: 4 }, () => [shared, 0]);
+  const fd = bench.open('ä', 1);
+  expect(bench.write(fd, 'through shared memory')).toBe(0);
+  expect(bench.calls.fd_pread(fd, ...bench.iovs([FREE + 100, 50]), 0n, bench.result)).toBe(0);
+  expect(bench.text(FREE + 100, bench.result32())).toBe('through shared memory');
+  expect(bench.calls.random_get(bench.at(FREE), 1000)).toBe(0);
+  expect(bench.calls.args_get(bench.at(FREE), bench.at(FREE + 8))).toBe(0);
+  expect(bench.list(3, 1000)).toContain(Buffer.from('ä').toString('latin1'));
+  bench.end();
+});
+
 test('a program that traps, or exits deep inside, leaves nothing open', () => {
   for (const end of ['trap', 'exit', 'return'] as const) {
     const world = boot();
