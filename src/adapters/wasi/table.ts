@@ -4,9 +4,11 @@
  * host environment's; the numbers are the program's own.
  */
 import type { ByteString } from '../../base/bytes.ts';
-import { MAX_DESCRIPTORS } from '../../guest/descriptors.ts';
 import type { Process } from '../../guest/process.ts';
 import type { WasiStream } from './streams.ts';
+
+/** As many as a process of a guest has. */
+const LIMIT = 1024;
 
 interface Common {
   /** Rights of the descriptor, and of what is opened beneath it. */
@@ -53,7 +55,7 @@ export class WasiTable {
   add(entry: Entry): number {
     let fd = 0;
     while (this.#entries[fd] !== undefined) fd++;
-    if (fd >= MAX_DESCRIPTORS) return -1;
+    if (fd >= LIMIT) return -1;
     this.#entries[fd] = entry;
     return fd;
   }
