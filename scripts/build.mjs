@@ -52,13 +52,14 @@ async function bundles() {
     ...common,
     platform: 'neutral',
     external: ['node:*'],
-    entryPoints: entries(['index', 'guest', 'testing', 'node', 'emscripten']).concat(
+    entryPoints: entries(['index', 'guest', 'testing', 'node', 'emscripten', 'wasi']).concat(
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/transport/kernel/worker.ts', out: 'kernel-worker' },
       { in: 'src/transport/kernel/reader-worker.ts', out: 'kernel-reader' },
       { in: 'src/transport/kernel/notify-worker.ts', out: 'kernel-notifier' },
       { in: 'src/transport/stream/relay-worker.ts', out: 'relay-worker' },
       { in: 'src/cli/main.ts', out: 'cli' },
+      { in: 'src/cli/program-worker.ts', out: 'run-program' },
       { in: 'src/cli/demo/guest-worker.ts', out: 'demo-guest' },
       { in: 'bench/main.ts', out: 'bench' },
       { in: 'bench/echo-worker.ts', out: 'bench-echo' },

@@ -87,7 +87,7 @@ test('a folder imports only what its place in the protocol stack allows, and eve
 
 test('Node and browsers are touched only where the tree says so, and no package is needed', () => {
   const browser = /(?<![.#\w'])(document|navigator|localStorage|self|postMessage|MessageChannel|Worker|console)\b(?!:)/;
-  const node = /(?<![.#\w'])(process|Buffer|require)\b(?=[.([?])/;
+  const node = /(?<![.#\w'])(process|Buffer|require)\b(?=[.([]|\?\.)/;
   const complaints = places(inSrc, (line, path) => {
     if (MAY_USE_BROWSER.test(path)) return undefined;
     return (browser.exec(line) ?? node.exec(line))?.[0];
@@ -201,7 +201,7 @@ test('every assembly function that touches raw memory says why that is safe', ()
 test('every source file is reached from an entry point', () => {
   const build = read('scripts/build.mjs');
   const named = [...build.matchAll(/in: '([^']+\.ts)'/g)].map((match) => match[1] as string);
-  const entries = ['index', 'guest', 'node', 'testing', 'emscripten'].map((name) => `src/${name}.ts`);
+  const entries = ['index', 'guest', 'node', 'testing', 'emscripten', 'wasi'].map((name) => `src/${name}.ts`);
   const queue = [...entries, ...named, 'src/worker/host-worker.ts'].filter((path) => texts.has(path));
   const reached = new Set(queue);
   for (const path of queue) {

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { runDemo, UsageError } from './demo/demo.ts';
 import { formatReport } from './demo/table.ts';
 import { mountCommand } from './mount.ts';
+import { runCommand } from './run.ts';
 import { serveCommand } from './serve.ts';
 
 const HELP = `Usage: virtiofs COMMAND [OPTION…]
@@ -21,6 +22,9 @@ const HELP = `Usage: virtiofs COMMAND [OPTION…]
   serve SPEC --socket PATH
       Serve SPEC as raw FUSE over a Unix stream socket, in the foreground, until a signal comes. A guest mounts it as
       fuse:PATH.
+  run [--dir GUEST::SPEC]… [--env NAME=VALUE]… PROGRAM.wasm [ARG…]
+      Run a WASI program on guest mounts: at GUEST it sees SPEC (also fuse:SOCKET), and no other files. Its standard
+      streams are ours, and its exit code; 134 if it traps. SIGINT ends it.
 
   --help, --version
 `;
@@ -35,6 +39,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (command === 'demo') return await demo(rest);
     if (command === 'bench') return await bench(rest);
     if (command === 'mount') return await mountCommand(rest);
+    if (command === 'run') return await runCommand(rest);
     if (command === 'serve') return await serveCommand(rest);
     throw new UsageError(`unknown command '${command}': virtiofs --help lists them`);
   } catch (error) {

@@ -35,7 +35,7 @@ export class Dax {
   /** Chosen at the first mapping, when INIT has said what the host can do. */
   #chosen: Allocator | undefined;
   #lastBuffer: Uint8Array | undefined;
-  #lastAddress = 0;
+  #lastAddress = -1;
 
   constructor(window: Window, session: Session, inodes: InodeCache, options: ResolvedOptions) {
     this.window = window;
@@ -135,7 +135,7 @@ export class Dax {
     const count = Math.min(size, RANGE_SIZE - offset);
     const address = this.#sharedAddress(into);
     const n =
-      address > 0
+      address >= 0
         ? this.window.readTo(index, offset, address + at, count)
         : this.window.read(index, offset, into, at, count);
     this.end(index);
@@ -150,7 +150,7 @@ export class Dax {
     const count = Math.min(size, RANGE_SIZE - offset);
     const address = this.#sharedAddress(from);
     const n =
-      address > 0
+      address >= 0
         ? this.window.writeFrom(index, offset, address + at, count)
         : this.window.write(index, offset, from, at, count);
     this.end(index);
@@ -158,11 +158,11 @@ export class Dax {
     return n === -EACCES ? -EIO : n;
   }
 
-  /** Where a buffer lies in the shared memory; 0 = elsewhere. Remembered, for asking a typed array costs 25 ns. */
+  /** Where a buffer lies in the shared memory; −1 = elsewhere. Remembered, for asking a typed array costs 25 ns. */
   #sharedAddress(buffer: Uint8Array): number {
     if (buffer !== this.#lastBuffer) {
       this.#lastBuffer = buffer;
-      this.#lastAddress = buffer.buffer === this.#shared ? buffer.byteOffset : 0;
+      this.#lastAddress = buffer.buffer === this.#shared ? buffer.byteOffset : -1;
     }
     return this.#lastAddress;
   }

@@ -300,7 +300,8 @@ function isNeeded(dentry: Dentry): boolean {
   return dentry.child?.isDirectory === true && dentry.child.uses > 0;
 }
 
-function isAncestor(inode: Inode, of: Inode): boolean {
+/** Whether `inode` is `of` or above it, as far as is known. */
+export function isAncestor(inode: Inode, of: Inode): boolean {
   for (let i: Inode | undefined = of; i !== undefined; i = i.parent) if (i === inode) return true;
   return false;
 }

@@ -97,6 +97,7 @@ export class Mount {
     this.#task = task;
     this.session.credentials = task.credentials;
     this.namei.root = task.root;
+    this.namei.isBeneath = task.isBeneath;
     return before;
   }
 

@@ -5,7 +5,7 @@
  * SPEC: path_resolution(7); limits and corner cases as in Linux (fs/namei.c).
  */
 import { type ByteString, bytesOfText, getBytes } from '../base/bytes.ts';
-import { EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, type Errno, ESTALE, OK } from '../wire/errno.ts';
+import { EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, type Errno, ESTALE, EXDEV, OK } from '../wire/errno.ts';
 import type { DentryCache } from './dentry-cache.ts';
 import type { Inode } from './inode.ts';
 import type { InodeCache } from './inode-cache.ts';
@@ -34,6 +34,17 @@ export class Namei {
   hasTrailingSlash = false;
   /** Where absolute paths start; ".." does not lead out of it. */
   root: Inode;
+  /**
+   * No path leaves the directory that it starts from, be it by "..", as an absolute path or through a symlink: EXDEV,
+   * and `hasLeft`. SPEC: openat2(2), RESOLVE_BENEATH.
+   */
+  isBeneath = false;
+  hasLeft = false;
+  /**
+   * With `isBeneath`: the directories on the way from the start to where the walk is. ".." goes back along them, so it
+   * cannot lead out whoever moves a directory meanwhile.
+   */
+  readonly #trail: Inode[] = [];
   readonly #session: Session;
   readonly #names: NameRequests;
   readonly #inodes: InodeCache;
@@ -53,25 +64,25 @@ export class Namei {
 
   /** Follows `path` from `base`; a symlink at the end only if `follow`, or if slashes follow it. */
   resolve(base: Inode, path: ByteString, follow: boolean): Errno {
-    const errno = this.#start(path) ?? this.#resolve(base, path, follow);
+    const errno = this.#start(base, path) ?? this.#resolve(base, path, follow);
     if (errno !== ESTALE) return errno;
-    this.#startAgain();
+    this.#startAgain(base);
     return this.#resolve(base, path, follow);
   }
 
   /** Follows `path` up to its last component. */
   resolveParent(base: Inode, path: ByteString): Errno {
-    const errno = this.#start(path) ?? this.#walk(base, path);
+    const errno = this.#start(base, path) ?? this.#walk(base, path);
     if (errno !== ESTALE) return errno;
-    this.#startAgain();
+    this.#startAgain(base);
     return this.#walk(base, path);
   }
 
   /** As `resolveParent`, then looks the last name up and follows symlinks there: open(O_CREAT). See `target`. */
   resolveCreate(base: Inode, path: ByteString, follow: boolean): Errno {
-    const errno = this.#start(path) ?? this.#create(base, path, follow);
+    const errno = this.#start(base, path) ?? this.#create(base, path, follow);
     if (errno !== ESTALE) return errno;
-    this.#startAgain();
+    this.#startAgain(base);
     return this.#create(base, path, follow);
   }
 
@@ -88,9 +99,11 @@ export class Namei {
     return target;
   }
 
-  #start(path: ByteString): Errno | undefined {
+  #start(base: Inode, path: ByteString): Errno | undefined {
     this.#links = 0;
     this.#mustAsk = false;
+    this.hasLeft = false;
+    if (this.isBeneath) this.#trail.splice(0, this.#trail.length, base);
     this.#dentries.sweep();
     if (path.length === 0) return ENOENT;
     if (path.length >= PATH_MAX) return ENAMETOOLONG;
@@ -98,9 +111,10 @@ export class Namei {
   }
 
   /** SPEC: Linux walks once more with LOOKUP_REVAL when something turned out to be stale. */
-  #startAgain(): void {
+  #startAgain(base: Inode): void {
     this.#links = 0;
     this.#mustAsk = true;
+    if (this.isBeneath) this.#trail.splice(0, this.#trail.length, base);
   }
 
   #resolve(base: Inode, path: ByteString, follow: boolean): Errno {
@@ -142,13 +156,14 @@ export class Namei {
       const errno = this.#step(this.parent, this.name);
       return errno;
     }
-    this.inode = this.last === 'dotdot' ? this.#up(this.parent) : this.parent;
-    return OK;
+    return this.#step(this.parent, this.last === 'dotdot' ? DOT_DOT : DOT);
   }
 
   /** Walks to the directory that holds the last component; sets parent, name, last and hasTrailingSlash. */
   #walk(base: Inode, path: ByteString): Errno {
-    let directory = path.charCodeAt(0) === SLASH ? this.root : base;
+    const isAbsolute = path.charCodeAt(0) === SLASH;
+    if (isAbsolute && this.isBeneath) return this.#leave();
+    let directory = isAbsolute ? this.root : base;
     let rest = path;
     let at = skipSlashes(rest, 0);
     this.last = 'root';
@@ -166,12 +181,16 @@ export class Namei {
       if (errno !== OK) return errno;
       at = next;
       if (!this.inode.isSymlink) {
+        if (this.isBeneath && name !== DOT && name !== DOT_DOT) this.#trail.push(this.inode);
         directory = this.inode;
         continue;
       }
       const target = this.#follow(this.inode);
       if (typeof target !== 'string') return target;
-      if (target.charCodeAt(0) === SLASH) directory = this.root;
+      if (target.charCodeAt(0) === SLASH) {
+        if (this.isBeneath) return this.#leave();
+        directory = this.root;
+      }
       rest = `${target}/${rest.slice(next)}` as ByteString;
       at = skipSlashes(rest, 0);
     }
@@ -193,17 +212,27 @@ export class Namei {
       this.inode = directory;
       return OK;
     }
-    if (name === DOT_DOT) {
-      this.inode = this.#up(directory);
-      return OK;
-    }
+    if (name === DOT_DOT) return this.#up(directory);
     const errno = this.#dentries.lookup(directory, name, this.#mustAsk);
     if (errno === OK) this.inode = this.#dentries.found as Inode;
     return errno;
   }
 
-  #up(directory: Inode): Inode {
-    return directory === this.root ? directory : (directory.parent ?? directory);
+  #up(directory: Inode): Errno {
+    if (!this.isBeneath) {
+      this.inode = directory === this.root ? directory : (directory.parent ?? directory);
+      return OK;
+    }
+    this.#trail.pop();
+    const above = this.#trail.at(-1);
+    if (above === undefined) return this.#leave();
+    this.inode = above;
+    return above.state === 'forgotten' ? ESTALE : OK;
+  }
+
+  #leave(): Errno {
+    this.hasLeft = true;
+    return EXDEV;
   }
 
   #maySearch(directory: Inode): Errno {

@@ -15,6 +15,7 @@ import {
 } from '../wire/errno.ts';
 import { NAME_MAX, SYMLINK_MAX } from '../wire/ids.ts';
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFMT, S_IFREG, S_ISVTX } from '../wire/mode.ts';
+import { isAncestor } from './dentry-cache.ts';
 import { EXPIRED, type Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 import { mayOpen } from './open-calls.ts';
@@ -170,7 +171,7 @@ function renameOnto(
   const found = lookupForDelete(mount, newParent, newName);
   if (found !== OK && found !== ENOENT) return found;
   const target = found === OK ? dentries.found : undefined;
-  const refused = checkTarget(child, target, flags);
+  const refused = checkTarget(child, newParent, target, flags);
   if (refused !== OK) return refused;
   // SPEC: rename(2): two names of one file: nothing happens.
   if (child === target) return OK;
@@ -190,10 +191,12 @@ function renameOnto(
   return OK;
 }
 
-function checkTarget(child: Inode, target: Inode | undefined, flags: number): Errno {
+function checkTarget(child: Inode, newParent: Inode, target: Inode | undefined, flags: number): Errno {
   const isExchange = (flags & RENAME_EXCHANGE) !== 0;
   if (target === undefined) return isExchange ? ENOENT : OK;
   if ((flags & RENAME_NOREPLACE) !== 0) return EEXIST;
+  // SPEC: Linux, do_renameat2: into itself comes before what is there.
+  if (child.isDirectory && isAncestor(child, newParent)) return EINVAL;
   if (isExchange || child === target) return OK;
   // Onto a directory is the host's to refuse: with ENOTEMPTY if it is above the file, else with EISDIR.
   return child.isDirectory && !target.isDirectory ? ENOTDIR : OK;

@@ -7,6 +7,8 @@ export class Task {
   /** Where absolute paths start, and what ".." does not leave: chroot(2). */
   root: Inode;
   cwd: Inode;
+  /** Its paths stay beneath the directory that each starts from: see Namei. */
+  isBeneath = false;
   /** As an owner of record locks. Open file descriptions have numbers of their own. */
   readonly lockOwner: number;
   /** Files of which it has locked ranges: closing any descriptor of one releases them. */

@@ -202,6 +202,7 @@ test('rename replaces, refuses to replace, and exchanges', () => {
   guest.rename('/d', '/e');
   expect(guest.readFile('/e/b', 'utf8')).toBe('B');
   expect(codeOf(() => guest.rename('/e', '/e/sub'))).toBe('EINVAL');
+  expect(codeOf(() => guest.rename('/e', '/e/b'))).toBe('EINVAL');
   expect(codeOf(() => guest.rename('/e/b', '/e'))).not.toBe('OK');
   check();
   unmountAll();
