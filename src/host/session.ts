@@ -1,6 +1,6 @@
 /**
- * One client of the server: a CPU of a guest, or a mount of a real kernel. What must vanish with the client is here: what
- * it has looked up and mapped. What it has open and locked goes with the last CPU of its guest (guest-state.ts).
+ * One client of the server: a CPU of a guest, or a mount of a real kernel. What must vanish with it is here: what it
+ * looked up and mapped. What it has open and locked goes with the last CPU of its guest (guest-state.ts).
  *
  *   created   → ready:     INIT was agreed on
  *   ready     → ready:     another INIT: the client started afresh, all its old state is dropped

@@ -71,7 +71,7 @@ test('handles and locks go with the last CPU of a guest, lookups and mappings wi
   host.stop();
 });
 
-test('a wait is interrupted, and given up, for the CPU that asked, though its sibling has the same request number', () => {
+test('a wait is interrupted, or given up, for the CPU that asked: its sibling numbers requests alike', () => {
   const table = new LockTable();
   const [guest, other] = [new LockClient(), new LockClient()];
   const inode = {} as Inode;
