@@ -3,8 +3,8 @@
  * flags, and the position. Everything returns a count or an errno negated; nothing throws.
  *
  * O_APPEND between guests: the host puts a WRITE on a handle opened with O_APPEND at the end of the file as *it* knows
- * it, whatever offset we send. So where the bytes went, and where the position is now, is known only after the size is
- * asked for again; that is done when somebody wants to know.
+ * it, whatever offset we send. Where the bytes went when others write, too, is known only after the size is asked for
+ * again; that is done when somebody wants to know.
  */
 import { EBADF, EINVAL, EISDIR, ENOSYS, ENXIO, EOVERFLOW, type Errno, ESRCH, OK } from '../wire/errno.ts';
 import { FOPEN_FLAGS } from '../wire/flags.ts';
@@ -115,13 +115,28 @@ export class OpenFile {
   }
 
   #write(from: Uint8Array, at: number, size: number): number {
-    if (!this.isAppend) {
-      const n = this.pwrite(from, at, size, this.#pos);
-      if (n > 0) this.#pos += n;
-      return n;
-    }
-    const n = this.pwrite(from, at, size, this.inode.size);
-    if (n > 0) this.#isAtEnd = true;
+    if (this.isAppend) return this.#append(from, at, size);
+    const errno = this.#findPosition();
+    if (errno !== OK) return -errno;
+    const n = this.pwrite(from, at, size, this.#pos);
+    if (n > 0) this.#pos += n;
+    return n;
+  }
+
+  /**
+   * The host puts it at the end. If we are told of what others do, and nobody told that the file had changed until we
+   * were answered, that is the end we knew.
+   */
+  #append(from: Uint8Array, at: number, size: number): number {
+    const { mount, inode } = this;
+    if (this.shared === undefined) mount.notifications.hear();
+    else mount.inodes.refreshSize(inode, this.fhToSend);
+    const wasKnown = mount.notifications.isTold && !inode.isDoubtful;
+    const n = this.pwrite(from, at, size, inode.size);
+    if (n <= 0) return n;
+    mount.notifications.hear();
+    this.#isAtEnd = !wasKnown || inode.isDoubtful;
+    this.#pos = inode.size;
     return n;
   }
 
@@ -132,7 +147,7 @@ export class OpenFile {
 
   /** As in Linux, O_APPEND wins over `pos`. */
   pwrite(from: Uint8Array, at: number, size: number, pos: number): number {
-    return this.mayWrite ? writeFileData(this, from, at, size, pos) : -EBADF;
+    return this.mayWrite ? writeFileData(this, from, at, size, this.isAppend ? this.inode.size : pos) : -EBADF;
   }
 
   /** lseek(2): the new position, or −errno. */

@@ -170,6 +170,10 @@ export class SharedDescription {
 export function releaseShared(mount: Mount, table: ProcessTable, index: number): void {
   const { type, nodeid, fh, flags, hasFlock, lockOwner, hasHandle } = new SharedDescription(table, index);
   const opcode = type === S_IFDIR ? OPS.RELEASEDIR.code : OPS.RELEASE.code;
-  if (hasHandle) mount.files.release(opcode, nodeid, fh, flags, hasFlock ? lockOwner : 0);
+  if (hasHandle) {
+    mount.files.release(opcode, nodeid, fh, flags, hasFlock ? lockOwner : 0);
+    // Until the host has it, it is lost if this thread dies: then who cleans up must find the place still taken.
+    mount.session.drain();
+  }
   table.free(index);
 }
