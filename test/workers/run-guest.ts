@@ -20,8 +20,8 @@ export interface GuestRun {
 }
 
 /**
- * `body` is the body of a function of (guest, say, attachment, mount); `data` is its fifth argument. `guest`: the worker
- * is another CPU of the guest with that attachment.
+ * `body` is the body of a function of (guest, say, attachment, mount); `data` is its fifth argument. `guest`: the
+ * worker is another CPU of the guest with that attachment.
  */
 export function runGuest(
   host: Host,
