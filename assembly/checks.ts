@@ -5,6 +5,7 @@ import {
   CPU_FAULT_RESULT,
   CPU_FAULT_STATE,
   CPU_GENERATION,
+  CPU_GUEST,
   CPU_SIZE,
   LEAF_SIZE,
   PAGE_SHIFT,
@@ -30,6 +31,7 @@ class Cpu {
   fault_result: u32;
   bell: u32;
   generation: u32;
+  guest: u32;
 }
 
 @unmanaged
@@ -51,6 +53,7 @@ if (offsetof<Cpu>('fault_state') !== CPU_FAULT_STATE) ERROR('Cpu.fault_state mov
 if (offsetof<Cpu>('fault_result') !== CPU_FAULT_RESULT) ERROR('Cpu.fault_result moved');
 if (offsetof<Cpu>('bell') !== CPU_BELL) ERROR('Cpu.bell moved');
 if (offsetof<Cpu>('generation') !== CPU_GENERATION) ERROR('Cpu.generation moved');
+if (offsetof<Cpu>('guest') !== CPU_GUEST) ERROR('Cpu.guest moved');
 if (<i32>offsetof<Cpu>() > CPU_SIZE) ERROR('Cpu does not fit its room');
 if (offsetof<Pool>('cursor') !== POOL_CURSOR) ERROR('Pool.cursor moved');
 if (offsetof<Pool>('zero_frame') !== POOL_ZERO_FRAME) ERROR('Pool.zero_frame moved');

@@ -68,6 +68,8 @@ export const CPU_FAULT_WRITE: i32 = CPU_FAULT_COUNT + 4; //  writer: guest, whil
 export const CPU_FAULT_RESULT: i32 = CPU_FAULT_WRITE + 4; // writer: host, while posted: 0 or an errno
 export const CPU_BELL: i32 = CPU_FAULT_RESULT + 4; //        writer: host, atomic add: wakes the guest
 export const CPU_GENERATION: i32 = CPU_BELL + 4; //          writer: host: counts the guests that were detached
+/** Which guest it is a CPU of; 0 = one of its own. Writers: whoever attaches, while claimed; host: 0 before free. */
+export const CPU_GUEST: i32 = CPU_GENERATION + 4;
 export const CPU_SIZE: i32 = 64;
 
 /**

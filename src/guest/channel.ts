@@ -34,7 +34,17 @@ export class Request {
   timeoutMs = Number.POSITIVE_INFINITY;
 }
 
+/** The worker as one of its guest's CPUs. */
+export interface Cpu {
+  /** No other CPU that the guest has or had is this one. */
+  readonly number: number;
+  /** Whether the CPU with a number still runs, or may. */
+  isLive(number: number): boolean;
+}
+
 export interface Channel {
+  /** Absent: the guest has but this one. */
+  readonly cpu?: Cpu | undefined;
   /** The memory that all addresses here refer to. */
   readonly view: DataView;
   readonly bytes: Uint8Array;

@@ -4,13 +4,15 @@
  */
 import type { ByteString } from '../base/bytes.ts';
 import { DirentReader } from '../wire/dirent.ts';
-import { EBADF, ENOSYS, type Errno, OK } from '../wire/errno.ts';
+import { EBADF, ENOSYS, type Errno, ESRCH, OK } from '../wire/errno.ts';
 import { EntryOut } from '../wire/fuse.ts';
 import type { Fh } from '../wire/ids.ts';
 import { O_DIRECTORY } from '../wire/mode.ts';
 import { OPS } from '../wire/ops.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
+import { pathOf } from './namei.ts';
+import type { SharedDescription } from './shared-description.ts';
 
 /** Some ninety entries with attributes: more would fill the caches with what nobody asked for. */
 const PLUS_CHUNK = 16 * 1024;
@@ -27,6 +29,8 @@ export class OpenDirectory {
   readonly flags: number;
   /** Descriptors that name it. */
   refs = 1;
+  /** Other threads of the process have it, too: position and handle are theirs as well. */
+  shared: SharedDescription | undefined;
   readonly #mount: Mount;
   readonly #fh: Fh;
   readonly #hasHandle: boolean;
@@ -35,6 +39,8 @@ export class OpenDirectory {
   #cookieLow = 0;
   #cookieHigh = 0;
   #isFirst = true;
+  /** How often the shared position had been set when this thread last looked. */
+  #rewinds = 0;
   #isOpen = true;
 
   constructor(mount: Mount, inode: Inode, fh: Fh, hasHandle: boolean, flags = O_DIRECTORY) {
@@ -48,6 +54,27 @@ export class OpenDirectory {
 
   /** Steps to the next entry, "." and ".." included: 1, 0 at the end, or −errno. */
   next(): number {
+    const { shared } = this;
+    if (shared === undefined) return this.#next();
+    if (!shared.lock()) return -ESRCH;
+    try {
+      // Somebody else read on or went elsewhere: what was read ahead here is of no use.
+      if (!shared.isAtCookie(this.#cookieLow, this.#cookieHigh) || shared.rewinds !== this.#rewinds)
+        this.#follow(shared);
+      const outcome = this.#next();
+      shared.setCookie(this.#cookieLow, this.#cookieHigh);
+      return outcome;
+    } finally {
+      shared.unlock();
+    }
+  }
+
+  #follow(shared: SharedDescription): void {
+    this.#rewinds = shared.rewinds;
+    this.#seek(...shared.cookie);
+  }
+
+  #next(): number {
     if (!this.#isOpen) return -EBADF;
     if (this.#reader.isDone) {
       const errno = this.#fill();
@@ -59,11 +86,20 @@ export class OpenDirectory {
 
   /** Where the next entry is, as the host's own cookie: two words, 0 and 0 at the start. */
   get cookie(): readonly [low: number, high: number] {
-    return [this.#cookieLow, this.#cookieHigh];
+    return this.shared?.cookie ?? [this.#cookieLow, this.#cookieHigh];
   }
 
   /** seekdir(3), rewinddir(3): the next entry is read anew from the host. */
   seek(low: number, high: number): void {
+    const { shared } = this;
+    if (shared === undefined) this.#seek(low, high);
+    if (shared?.lock() !== true) return;
+    shared.setCookie(low, high);
+    shared.rewinds++;
+    shared.unlock();
+  }
+
+  #seek(low: number, high: number): void {
     this.#reader = new DirentReader('plain');
     this.#cookieLow = low;
     this.#cookieHigh = high;
@@ -73,6 +109,20 @@ export class OpenDirectory {
   fsync(dataOnly: boolean): Errno {
     if (!this.#isOpen) return EBADF;
     return this.#mount.files.fsync(OPS.FSYNCDIR.code, this.inode.nodeid, this.#fh, dataOnly);
+  }
+
+  /** This thread has no more to do with it; what is left is the others'. */
+  forget(): void {
+    this.#isOpen = false;
+    this.#mount.inodes.release(this.inode);
+  }
+
+  /** Lets other threads of the process have it. */
+  share(shared: SharedDescription): void {
+    shared.describe(this.#fh, this.inode, this.#hasHandle, this.flags, 0, 0);
+    shared.setCookie(this.#cookieLow, this.#cookieHigh);
+    shared.path = pathOf(this.inode, this.#mount.inodes.root) ?? ('' as ByteString);
+    this.shared = shared;
   }
 
   close(): Errno {

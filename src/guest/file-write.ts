@@ -47,7 +47,8 @@ function writePages(file: OpenFile, from: Uint8Array, at: number, size: number, 
   const { inode, mount } = file;
   const { pages } = mount;
   if (pages === undefined || inode.isDax) return writeFuse(file, from, at, size, pos);
-  const mayGather = pages.isWriteback && file.usesPages && !file.isAppend && keepsMode(file);
+  const mayGather =
+    pages.isWriteback && file.usesPages && !file.isAppend && file.shared === undefined && keepsMode(file);
   if (mayGather && mount.session.has('FUSE_WRITEBACK_CACHE') && pages.writeBack(file, from, at, size, pos)) return size;
   pages.write(inode);
   const oldSize = inode.size;

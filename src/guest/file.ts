@@ -3,10 +3,10 @@
  * flags, and the position. Everything returns a count or an errno negated; nothing throws.
  *
  * O_APPEND between guests: the host puts a WRITE on a handle opened with O_APPEND at the end of the file as *it* knows
- * it, whatever offset we send. So where the bytes went, and where the position is now, is known only after the size is
- * asked for again; that is done when somebody wants to know.
+ * it, whatever offset we send. Where the bytes went when others write, too, is known only after the size is asked for
+ * again; that is done when somebody wants to know.
  */
-import { EBADF, EINVAL, EISDIR, ENOSYS, ENXIO, EOVERFLOW, type Errno, OK } from '../wire/errno.ts';
+import { EBADF, EINVAL, EISDIR, ENOSYS, ENXIO, EOVERFLOW, type Errno, ESRCH, OK } from '../wire/errno.ts';
 import { FOPEN_FLAGS } from '../wire/flags.ts';
 import type { Fh } from '../wire/ids.ts';
 import {
@@ -29,6 +29,7 @@ import type { Inode } from './inode.ts';
 import type { Mapping } from './mapping.ts';
 import type { Mount } from './mount.ts';
 import { Readahead } from './readahead.ts';
+import type { SharedDescription } from './shared-description.ts';
 
 /** What the fh is when the host does not want to hear about opens. */
 export const NO_FH = 0 as Fh;
@@ -41,12 +42,13 @@ export class OpenFile {
   flags: number;
   /** Descriptors that name it. */
   refs = 1;
+  /** Other threads of the process have it, too: position, flags and handle are theirs as well. */
+  shared: SharedDescription | undefined;
   readonly #openFlags: number;
   readonly #hasHandle: boolean;
   /** A mapping keeps the description, as in POSIX: the handle is released after the last of them is gone. */
   readonly mappings = new Set<Mapping>();
-  /** Whether it may have a flock lock, which RELEASE then ends. */
-  hasFlock = false;
+  #hasFlock = false;
   readonly readahead = new Readahead();
   /** Errors of gathered writes that this description has been told of. */
   errorsSeen: number;
@@ -94,6 +96,11 @@ export class OpenFile {
 
   /** Reads at the position and moves it. */
   read(into: Uint8Array, at: number, size: number): number {
+    if (this.shared === undefined) return this.#read(into, at, size);
+    return this.#positioned(this.shared, () => this.#read(into, at, size));
+  }
+
+  #read(into: Uint8Array, at: number, size: number): number {
     const errno = this.#findPosition();
     if (errno !== OK) return -errno;
     const n = this.pread(into, at, size, this.#pos);
@@ -103,13 +110,33 @@ export class OpenFile {
 
   /** Writes at the position, or at the end with O_APPEND, and moves the position. */
   write(from: Uint8Array, at: number, size: number): number {
-    if (!this.isAppend) {
-      const n = this.pwrite(from, at, size, this.#pos);
-      if (n > 0) this.#pos += n;
-      return n;
-    }
-    const n = this.pwrite(from, at, size, this.inode.size);
-    if (n > 0) this.#isAtEnd = true;
+    if (this.shared === undefined) return this.#write(from, at, size);
+    return this.#positioned(this.shared, () => this.#write(from, at, size));
+  }
+
+  #write(from: Uint8Array, at: number, size: number): number {
+    if (this.isAppend) return this.#append(from, at, size);
+    const errno = this.#findPosition();
+    if (errno !== OK) return -errno;
+    const n = this.pwrite(from, at, size, this.#pos);
+    if (n > 0) this.#pos += n;
+    return n;
+  }
+
+  /**
+   * The host puts it at the end. If we are told of what others do, and nobody told that the file had changed until we
+   * were answered, that is the end we knew.
+   */
+  #append(from: Uint8Array, at: number, size: number): number {
+    const { mount, inode } = this;
+    if (this.shared === undefined) mount.notifications.hear();
+    else mount.inodes.refreshSize(inode, this.fhToSend);
+    const wasKnown = mount.notifications.isTold && !inode.isDoubtful;
+    const n = this.pwrite(from, at, size, inode.size);
+    if (n <= 0) return n;
+    mount.notifications.hear();
+    this.#isAtEnd = !wasKnown || inode.isDoubtful;
+    this.#pos = inode.size;
     return n;
   }
 
@@ -120,11 +147,16 @@ export class OpenFile {
 
   /** As in Linux, O_APPEND wins over `pos`. */
   pwrite(from: Uint8Array, at: number, size: number, pos: number): number {
-    return this.mayWrite ? writeFileData(this, from, at, size, pos) : -EBADF;
+    return this.mayWrite ? writeFileData(this, from, at, size, this.isAppend ? this.inode.size : pos) : -EBADF;
   }
 
   /** lseek(2): the new position, or −errno. */
   seek(offset: number, whence: number): number {
+    if (this.shared === undefined) return this.#seek(offset, whence);
+    return this.#positioned(this.shared, () => this.#seek(offset, whence));
+  }
+
+  #seek(offset: number, whence: number): number {
     if (!this.#isOpen) return -EBADF;
     const pos = this.#target(offset, whence);
     if (pos < 0) return pos;
@@ -154,6 +186,7 @@ export class OpenFile {
   /** Flushes, then releases. The errno is that of FLUSH; the file is closed in any case. */
   close(): Errno {
     if (!this.#isOpen) return EBADF;
+    if (this.shared !== undefined) return this.forget();
     const errno = this.#flush();
     this.#isOpen = false;
     if (this.mappings.size === 0) this.#release();
@@ -170,6 +203,26 @@ export class OpenFile {
     return directory;
   }
 
+  /** This thread has no more to do with it; what is left is the others'. */
+  forget(): Errno {
+    if (!this.#isOpen) return OK;
+    const { mount, inode } = this;
+    this.#isOpen = false;
+    mount.openFiles.delete(this);
+    mount.pages?.write(inode);
+    mount.inodes.release(inode);
+    return OK;
+  }
+
+  /** Lets other threads of the process have it. */
+  share(shared: SharedDescription): void {
+    shared.pos = this.#pos;
+    shared.isAtEnd = this.#isAtEnd;
+    shared.describe(this.fh, this.inode, this.#hasHandle, this.flags, this.#openFlags, this.lockOwner());
+    if (this.#hasFlock) shared.useFlock();
+    this.shared = shared;
+  }
+
   /** What close(2) of one of several descriptors does. */
   flush(): Errno {
     return this.#flush();
@@ -178,7 +231,10 @@ export class OpenFile {
   /** Called by a mapping when it goes. */
   removeMapping(mapping: Mapping): void {
     this.mappings.delete(mapping);
-    if (!this.#isOpen && this.mappings.size === 0) this.#release();
+    if (this.shared !== undefined) {
+      this.mount.pages?.write(this.inode);
+      this.shared.drop(this.mount);
+    } else if (!this.#isOpen && this.mappings.size === 0) this.#release();
   }
 
   /** The handle to name in GETATTR and SETATTR. */
@@ -188,14 +244,21 @@ export class OpenFile {
 
   /** Who this open file is as an owner of locks, apart from the process. */
   lockOwner(): number {
+    if (this.shared !== undefined) return this.shared.lockOwner;
     if (this.#lockOwner === 0) this.#lockOwner = this.mount.locks.newOwner();
     return this.#lockOwner;
+  }
+
+  /** It may have a flock lock from here on, which RELEASE ends. */
+  useFlock(): void {
+    this.#hasFlock = true;
+    this.shared?.useFlock();
   }
 
   /** A reader has nothing to report; but closing any descriptor takes the process's locks, and FLUSH does that. */
   #flush(): Errno {
     const { task } = this.mount;
-    const hasLocks = task.locked.delete(this.inode);
+    const hasLocks = task.takeLocks(this.inode);
     const isNeeded = hasLocks || (this.mayWrite && (this.#openFlags & FOPEN_FLAGS.FOPEN_NOFLUSH) === 0);
     if (hasLocks) this.mount.pages?.write(this.inode);
     const lost = this.mayWrite ? (this.mount.pages?.flush(this) ?? OK) : OK;
@@ -210,7 +273,7 @@ export class OpenFile {
     // Stores through a mapping that outlived the close: the handle that writes them goes now.
     mount.pages?.write(inode);
     if (this.#hasHandle) {
-      mount.files.release(opcode, inode.nodeid, this.fh, this.flags, this.hasFlock ? this.#lockOwner : 0);
+      mount.files.release(opcode, inode.nodeid, this.fh, this.flags, this.#hasFlock ? this.#lockOwner : 0);
     }
     mount.inodes.release(inode);
   }
@@ -242,9 +305,26 @@ export class OpenFile {
     return whence === SEEK_DATA ? offset : this.inode.size;
   }
 
+  /** Runs `call` at the position of all threads, which wait for it. */
+  #positioned(shared: SharedDescription, call: () => number): number {
+    if (!shared.lock()) return -ESRCH;
+    try {
+      this.#pos = shared.pos;
+      this.#isAtEnd = shared.isAtEnd;
+      const outcome = call();
+      shared.pos = this.#pos;
+      shared.isAtEnd = this.#isAtEnd;
+      return outcome;
+    } finally {
+      shared.unlock();
+    }
+  }
+
   #findPosition(): Errno {
     if (!this.#isAtEnd) return OK;
-    const errno = this.refresh();
+    const { mount, inode, fhToSend } = this;
+    // Whoever appended last may be another thread, of which nobody told this one.
+    const errno = this.shared === undefined ? this.refresh() : mount.inodes.fetch(inode, fhToSend);
     if (errno !== OK) return errno;
     this.#pos = this.inode.size;
     this.#isAtEnd = false;

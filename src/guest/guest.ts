@@ -21,6 +21,7 @@ import { File } from './open-file.ts';
 import type { MountOptions } from './options.ts';
 import { linkPath, mkdirPath, mknodPath, renamePath, rmdirPath, symlinkPath, unlinkPath } from './path-calls.ts';
 import { Process } from './process.ts';
+import type { ProcessMemory } from './shared-process.ts';
 import { type DirectoryEntry, type StatFs, Stats } from './stats.ts';
 import type { Window } from './window.ts';
 
@@ -241,6 +242,14 @@ export class Guest {
   /** A process of this guest, with descriptors, a working directory and credentials of its own. */
   spawn(who: Partial<Credentials> = {}): Process {
     return new Process(this.mount, { ...this.mount.task.credentials, ...who });
+  }
+
+  /**
+   * Makes this worker a thread of a process that another CPU of the guest shares: `process.share()` there, posted here.
+   * Throws EAGAIN when the process has as many threads as it may.
+   */
+  join(memory: ProcessMemory): Process {
+    return Process.join(this.mount, memory);
   }
 
   /** What this guest has done so far. */

@@ -2,7 +2,8 @@
  * nodeid ↔ inode. An inode stays exactly as long as a cached name, an open file, a mapping or a working directory needs
  * it; then its window ranges are unmapped and its lookups are given back, in that order.
  *
- * INVARIANT: every inode here has nlookup ≥ 1 and names + uses ≥ 1; the root has a use of its own and no lookups.
+ * INVARIANT: every inode here has nlookup ≥ 1 and names + uses ≥ 1; the root has a use of its own and no lookups, and a
+ * borrowed one may have none: an open file of the guest, or another of its CPUs, keeps it at the host.
  * INVARIANT: a directory that is not the root has a parent, and uses it once.
  */
 import { assert } from '../base/assert.ts';
@@ -110,6 +111,26 @@ export class InodeCache {
     return inode;
   }
 
+  /**
+   * Returns the inode of what another thread of a process has opened, for the caller to hold. It is asked for its
+   * attributes when they matter. The directory that a borrowed directory is in is not known: it counts as the root's.
+   */
+  borrow(nodeid: NodeId, generation: number, type: number, wantsDax: boolean): Inode {
+    if (nodeid === FUSE_ROOT_ID) return this.root;
+    const known = this.#inodes.get(nodeid);
+    if (known !== undefined && known.type === type && known.generation === generation) return known;
+    if (known !== undefined) this.#makeStale(known);
+    const isDax = type === S_IFREG && this.#wantsDax(wantsDax ? FUSE_ATTR_FLAGS.FUSE_ATTR_DAX : 0);
+    const inode = new Inode(nodeid, generation, type, isDax);
+    inode.isBorrowed = true;
+    inode.isDoubtful = true;
+    this.#inodes.set(nodeid, inode);
+    if (!inode.isDirectory) return inode;
+    inode.parent = this.root;
+    this.hold(this.root);
+    return inode;
+  }
+
   /** Returns until when the name in a fuse_entry_out at `at` may be believed. */
   entryExpiry(at: number): number {
     return this.#expiry(EntryOut.entry_valid, EntryOut.entry_valid_nsec, at);
@@ -204,7 +225,10 @@ export class InodeCache {
       assert(inode.nodeid === nodeid, `inode ${inode.nodeid} is cached as ${nodeid}`);
       assert(inode.state === 'live', `inode ${nodeid} is cached but ${inode.state}`);
       assert(inode.names + inode.uses > 0, `inode ${nodeid} is cached but nobody needs it`);
-      assert(inode.nlookup > 0 || nodeid === FUSE_ROOT_ID, `inode ${nodeid} is cached without a lookup`);
+      assert(
+        inode.nlookup > 0 || inode.isBorrowed || nodeid === FUSE_ROOT_ID,
+        `inode ${nodeid} is cached without a lookup`,
+      );
       assert(!inode.isDirectory || nodeid === FUSE_ROOT_ID || inode.parent !== undefined, `${nodeid} has no parent`);
     }
   }
@@ -290,7 +314,7 @@ export class InodeCache {
     this.#hook?.evict(inode);
     this.#pages?.forget(inode);
     inode.enter('forgotten');
-    this.#forgets.add(inode.nodeid, inode.nlookup);
+    if (inode.nlookup > 0) this.#forgets.add(inode.nodeid, inode.nlookup);
     // A file without a name lives on the host only for us: do not keep its space waiting for a batch.
     if (inode.nlink === 0) this.#forgets.flush();
   }

@@ -28,6 +28,8 @@ export class Inode {
   readonly isDax: boolean;
   /** Lookups that the host counted for us. */
   nlookup = 0;
+  /** Another CPU of the guest looked it up; we may have, too. */
+  isBorrowed = false;
   /** Cached dentries that name it. Owner: DentryCache. */
   names = 0;
   /** Open files, mappings, working directories, cached names inside it, directories whose parent it is. */

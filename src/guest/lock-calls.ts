@@ -50,18 +50,20 @@ const NO_PID = 0xffff_ffff;
 /** fcntl(2), F_SETLK and F_SETLKW. */
 export function lockRange(file: OpenFile, options: LockOptions): Errno {
   const lock = rangeLock(file, options, typeOf(options.type));
-  const errno = typeof lock === 'number' ? lock : set(file, lock, options);
+  if (typeof lock === 'number') return lock;
   const { task } = file.mount;
-  if (errno === OK && typeof lock !== 'number' && lock.owner === task.lockOwner && lock.type !== F_UNLCK) {
-    task.locked.add(file.inode);
-  }
+  const isNoted = lock.owner === task.lockOwner && lock.type !== F_UNLCK;
+  // Before it is there: another thread may close the file as soon as it is.
+  if (isNoted) task.shared?.noteLocks();
+  const errno = set(file, lock, options);
+  if (errno === OK && isNoted) task.locked.add(file.inode);
   return errno;
 }
 
 /** flock(2) */
 export function flockFile(file: OpenFile, type: LockType, options: LockWait): Errno {
   const lock = { owner: file.lockOwner(), isFlock: true, type: typeOf(type), start: 0, end: TO_END, pid: NO_PID };
-  file.hasFlock = true;
+  file.useFlock();
   return set(file, lock, options);
 }
 

@@ -9,7 +9,7 @@
  * An access beyond the last page of the file is a BusError. Between the end of the file and the end of its last page
  * the bytes are zeros, and stores there are lost, as everywhere.
  */
-import { EACCES, EFAULT, EINVAL, ENODEV, type Errno, OK } from '../wire/errno.ts';
+import { EACCES, EBADF, EFAULT, EINVAL, ENODEV, type Errno, OK } from '../wire/errno.ts';
 import { RANGE_SIZE } from './dax-ranges.ts';
 import { BusError, FsError } from './errors.ts';
 import type { OpenFile } from './file.ts';
@@ -310,6 +310,8 @@ export function mmapFile(file: OpenFile, options: MmapOptions): Mapping | Errno 
   if (errno !== OK) return errno;
   const length = options.length ?? Math.max(0, file.inode.size - start);
   if (!Number.isSafeInteger(length) || length <= 0) return EINVAL;
+  // Another thread may have closed it meanwhile.
+  if (file.shared?.hold() === false) return EBADF;
   const mapping = new Mapping(file, pages, start, length, writable);
   file.mappings.add(mapping);
   return mapping;

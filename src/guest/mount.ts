@@ -43,6 +43,8 @@ export class Mount {
   /** Undefined: data that does not go through a window is not kept. */
   readonly pages: PageCache | undefined;
   readonly openFiles = new Set<OpenFile>();
+  /** Processes that other CPUs of the guest share: this one takes leave of them when it unmounts. */
+  readonly processes = new Set<{ leave(): void }>();
   #task: Task;
 
   /** `window` counts only if the channel has one; a window of no range is none. */
@@ -121,10 +123,9 @@ export class Mount {
   unmount(): void {
     if (this.session.state === 'destroyed') return;
     this.counters.leakedViews += this.viewCount;
-    for (const file of [...this.openFiles]) {
-      for (const mapping of [...file.mappings]) mapping.unmap();
-      file.close();
-    }
+    for (const file of [...this.openFiles]) for (const mapping of [...file.mappings]) mapping.unmap();
+    for (const thread of [...this.processes]) thread.leave();
+    for (const file of [...this.openFiles]) file.close();
     this.dropCaches();
     this.inodes.evictAll();
     this.forgets.flush();

@@ -5,7 +5,7 @@ import * as fuse from '../wire/fuse.ts';
 import { type Fh, FUSE_ROOT_ID, type NodeId } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import { writeFlushOwner } from './request-locks.ts';
+import { setOwner, writeFlushOwner } from './request-locks.ts';
 import type { Session } from './session.ts';
 
 const OPEN_IN_SIZE = sizeOf(fuse.OpenIn);
@@ -101,7 +101,7 @@ export class FileRequests {
     const at = session.begin(opcode, nodeid, RELEASE_IN_SIZE, 0);
     fuse.ReleaseIn.fh.set(view, at, fh);
     fuse.ReleaseIn.flags.set(view, at, flags);
-    fuse.ReleaseIn.lock_owner.setWords(view, at, flockOwner, 0);
+    setOwner(fuse.ReleaseIn.lock_owner, view, at, flockOwner);
     const releaseFlags = flockOwner === 0 ? 0 : RELEASE_FLAGS.FUSE_RELEASE_FLOCK_UNLOCK;
     fuse.ReleaseIn.release_flags.set(view, at, releaseFlags);
     session.post();

@@ -11,6 +11,9 @@ import type { Session } from './session.ts';
 /** "To the end of the file, however far it grows." */
 export const TO_END = Number.MAX_SAFE_INTEGER;
 
+/** An owner is 53 bits: 21 of the CPU that made it up, and its own count. */
+const CPU_MASK = 0x1f_ffff;
+const OWNERS_PER_CPU = 0x1_0000_0000;
 const LK_IN_SIZE = sizeOf(LkIn);
 const LK_OUT_SIZE = sizeOf(LkOut);
 
@@ -28,13 +31,15 @@ export interface Lock {
 
 export class LockRequests {
   readonly #session: Session;
-  #lastOwner = 0;
+  #lastOwner: number;
 
   constructor(session: Session) {
     this.#session = session;
+    // To the host an owner is a number and a guest: all CPUs of the guest count apart.
+    this.#lastOwner = ((session.channel.cpu?.number ?? 0) & CPU_MASK) * OWNERS_PER_CPU;
   }
 
-  /** Returns an owner that nobody else is. */
+  /** Returns an owner that nobody else in the guest is. */
   newOwner(): number {
     return ++this.#lastOwner;
   }
@@ -77,7 +82,7 @@ export class LockRequests {
     const { view } = session.channel;
     const at = session.begin(opcode, nodeid, LK_IN_SIZE, replySize);
     LkIn.fh.set(view, at, fh);
-    LkIn.owner.setWords(view, at, lock.owner, 0);
+    setOwner(LkIn.owner, view, at, lock.owner);
     LkIn.lk.type.set(view, at, lock.type);
     LkIn.lk.pid.set(view, at, lock.pid);
     LkIn.lk.start.set(view, at, lock.start);
@@ -92,5 +97,9 @@ export class LockRequests {
 
 /** FLUSH names the process whose locks it takes. */
 export function writeFlushOwner(view: DataView, at: number, owner: number): void {
-  FlushIn.lock_owner.setWords(view, at, owner, 0);
+  setOwner(FlushIn.lock_owner, view, at, owner);
+}
+
+export function setOwner(field: typeof LkIn.owner, view: DataView, at: number, owner: number): void {
+  field.setWords(view, at, owner >>> 0, Math.floor(owner / OWNERS_PER_CPU));
 }

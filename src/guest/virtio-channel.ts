@@ -18,7 +18,7 @@ import { InHeader, InterruptIn, OutHeader } from '../wire/fuse.ts';
 import { IN_HEADER_SIZE, OUT_HEADER_SIZE } from '../wire/ids.ts';
 import { OPS } from '../wire/ops.ts';
 import { sizeOf } from '../wire/struct.ts';
-import { ARGS_ROOM, type Channel, REPLY_ROOM, Request } from './channel.ts';
+import { ARGS_ROOM, type Channel, type Cpu, REPLY_ROOM, Request } from './channel.ts';
 import type { NotifySource } from './notifications.ts';
 
 const REPLY_AT = 8256;
@@ -46,6 +46,7 @@ export interface VirtioChannelOptions {
   readonly spins: number;
   readonly hasWindow: boolean;
   readonly notifications?: NotifySource | undefined;
+  readonly cpu?: Cpu | undefined;
   /** Tells that the host is gone. */
   readonly isDead: () => boolean;
   /** Called by close, after the device was reset. */
@@ -62,6 +63,7 @@ export class VirtioChannel implements Channel {
   readonly dataSize: number;
   readonly hasWindow: boolean;
   readonly notifications: NotifySource | undefined;
+  readonly cpu: Cpu | undefined;
   received = 0;
   /** Sleeps, kicks: for the cost tables. */
   readonly counts = { requests: 0, kicks: 0, sleeps: 0 };
@@ -95,6 +97,7 @@ export class VirtioChannel implements Channel {
     this.dataSize = options.dataSize;
     this.hasWindow = options.hasWindow;
     this.notifications = options.notifications;
+    this.cpu = options.cpu;
     const { queues, firstRequestQueue } = options.driver;
     this.#hiprio = queues[0] as DriverQueue;
     this.#queue = queues[firstRequestQueue] as DriverQueue;

@@ -13,6 +13,7 @@ import {
   CPU_FAULT_WRITE,
   CPU_FREE,
   CPU_GENERATION,
+  CPU_GUEST,
   CPU_LIVE,
   CPU_STATE,
   FAULT_DONE,
@@ -66,6 +67,11 @@ export class CpuSlot {
   /** Tells whether the guest can be inside an access. A dead worker runs no more code, wherever its epoch stopped. */
   get isLive(): boolean {
     return this.state === CPU_LIVE;
+  }
+
+  /** Which guest the slot is a CPU of; undefined: one of its own. */
+  get guest(): number | undefined {
+    return Atomics.load(this.#cpu, CPU_GUEST >> 2) || undefined;
   }
 
   /** Reads a posted fault into the fault fields. Returns false when there is none. */
@@ -131,6 +137,7 @@ export class CpuSlot {
     // ORDER: plain stores would do, the slot is nobody's; the last store publishes it as free.
     // The epoch counts on: a worker that left its access late finds another number than its own.
     Atomics.store(cpu, CPU_FAULT_STATE >> 2, this.#faultWord(FAULT_IDLE));
+    cpu[CPU_GUEST >> 2] = 0;
     Atomics.store(cpu, CPU_STATE >> 2, CPU_FREE);
   }
 }

@@ -30,7 +30,7 @@ export function setlk(session: Session, call: Call, inode: Inode): Errno {
 export function setlkw(session: Session, call: Call, inode: Inode): Errno {
   const { host, locks } = session;
   const errno = readToSet(session, call, inode);
-  return errno === OK ? host.locks.setOrWait(locks, inode, locks.request, call) : errno;
+  return errno === OK ? host.locks.setOrWait(locks, inode, locks.request, call, session) : errno;
 }
 
 /**
@@ -39,7 +39,8 @@ export function setlkw(session: Session, call: Call, inode: Inode): Errno {
  */
 export function interrupt(session: Session, call: Call): Errno {
   const { unique } = InterruptIn;
-  session.host.locks.interrupt(session.locks, unique.low(call.request, ARGS), unique.high(call.request, ARGS));
+  const [low, high] = [unique.low(call.request, ARGS), unique.high(call.request, ARGS)];
+  session.host.locks.interrupt(session.locks, low, high, session);
   return OK;
 }
 

@@ -1,4 +1,4 @@
-/** What one client asks for, how much it has, and what it waits for: its side of the lock table. */
+/** What one client (a guest, with all its CPUs) asks for, has, and waits for: its side of the lock table. */
 import { F_UNLCK } from '../wire/mode.ts';
 import type { Deferred } from './call.ts';
 import type { FileLocks } from './lock-space.ts';
@@ -50,12 +50,22 @@ export class Waiter {
   readonly uniqueLow: number;
   readonly uniqueHigh: number;
   readonly reply: Deferred;
+  /** Which of the client's sessions waits: each numbers its requests for itself. */
+  readonly asker: object;
 
-  constructor(client: LockClient, file: FileLocks, uniqueLow: number, uniqueHigh: number, reply: Deferred) {
+  constructor(
+    client: LockClient,
+    file: FileLocks,
+    uniqueLow: number,
+    uniqueHigh: number,
+    reply: Deferred,
+    asker: object,
+  ) {
     this.client = client;
     this.file = file;
     this.uniqueLow = uniqueLow;
     this.uniqueHigh = uniqueHigh;
     this.reply = reply;
+    this.asker = asker;
   }
 }

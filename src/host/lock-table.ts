@@ -65,12 +65,15 @@ export class LockTable {
     return errno;
   }
 
-  /** Sets, now or later: OK, PENDING, EDEADLK, ENOLCK. `call` is answered when the lock is there. */
-  setOrWait(client: LockClient, inode: Inode, request: LockRequest, call: Call): Errno {
+  /**
+   * Sets, now or later: OK, PENDING, EDEADLK, ENOLCK. `call` is answered when the lock is there. `asker`: which of the
+   * client's sessions asks.
+   */
+  setOrWait(client: LockClient, inode: Inode, request: LockRequest, call: Call, asker: object = client): Errno {
     const file = this.#fileFor(inode, request);
     if (file === undefined) return OK;
     let errno = this.#attempt(file, client, request);
-    if (errno === EAGAIN) errno = this.#wait(file, client, request, call);
+    if (errno === EAGAIN) errno = this.#wait(file, client, request, call, asker);
     this.#settle(file);
     return errno;
   }
@@ -97,11 +100,20 @@ export class LockTable {
   }
 
   /** INTERRUPT: ends the wait of a request; one that does not wait, or not any more, is none of ours. */
-  interrupt(client: LockClient, low: number, high: number): void {
-    const waiter = client.waiters.find((one) => one.uniqueLow === low && one.uniqueHigh === high);
+  interrupt(client: LockClient, low: number, high: number, asker: object = client): void {
+    const is = (one: Waiter) => one.uniqueLow === low && one.uniqueHigh === high && one.asker === asker;
+    const waiter = client.waiters.find(is);
     if (waiter === undefined) return;
     this.#answer(waiter, EINTR);
     this.#forgetIfEmpty(waiter.file);
+  }
+
+  /** One of the client's sessions is gone: nobody is there to get what it waits for. */
+  cancel(client: LockClient, asker: object): void {
+    for (const waiter of client.waiters.filter((one) => one.asker === asker)) {
+      this.#answer(waiter, ENOTCONN);
+      this.#forgetIfEmpty(waiter.file);
+    }
   }
 
   /** The client is gone: so is all it has and waits for. */
@@ -153,12 +165,12 @@ export class LockTable {
     return OK;
   }
 
-  #wait(file: FileLocks, client: LockClient, request: LockRequest, call: Call): Errno {
+  #wait(file: FileLocks, client: LockClient, request: LockRequest, call: Call, asker: object): Errno {
     if (isCircular(file, client, request)) return EDEADLK;
     const reply: Deferred | undefined = client.count < this.#max ? call.defer?.() : undefined;
     if (reply === undefined) return ENOLCK;
     const { unique } = InHeader;
-    const waiter = new Waiter(client, file, unique.low(call.request, 0), unique.high(call.request, 0), reply);
+    const waiter = new Waiter(client, file, unique.low(call.request, 0), unique.high(call.request, 0), reply, asker);
     waiter.request.copyFrom(request);
     file.waiters.push(waiter);
     client.waiters.push(waiter);

@@ -3,6 +3,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { SegmentList } from '../virtio/chain.ts';
 import type { FileSystem } from './file-system.ts';
+import { GuestState } from './guest-state.ts';
 import { InodeStore } from './inode-store.ts';
 import { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
@@ -29,6 +30,8 @@ export class Server implements SessionHost {
   readonly log: Log;
   readonly scratch: SegmentList | undefined;
   readonly #sessions = new Set<Session>();
+  /** Guests that may have several sessions, by number. */
+  readonly #guests = new Map<number, GuestState>();
 
   constructor(options: ServerOptions) {
     this.fs = options.fs;
@@ -42,8 +45,10 @@ export class Server implements SessionHost {
     return this.#sessions;
   }
 
-  openSession(options: Partial<SessionOptions> = {}): Session {
-    const session = new Session(this, { ...SESSION_DEFAULTS, ...options }, (closed) => this.#remove(closed));
+  /** `guest`: sessions opened with the same number are CPUs of one guest; without one, it is a guest of its own. */
+  openSession(options: Partial<SessionOptions> = {}, guest?: number): Session {
+    const state = this.#guest(guest);
+    const session = new Session(this, { ...SESSION_DEFAULTS, ...options }, state, (closed) => this.#remove(closed));
     this.#sessions.add(session);
     return session;
   }
@@ -57,6 +62,16 @@ export class Server implements SessionHost {
   #remove(session: Session): void {
     this.#sessions.delete(session);
     this.announcer.removeSession(session);
+    for (const other of this.#sessions) if (other.guest === session.guest) return;
+    for (const [number, guest] of this.#guests) if (guest === session.guest) this.#guests.delete(number);
+  }
+
+  #guest(number: number | undefined): GuestState {
+    const known = number === undefined ? undefined : this.#guests.get(number);
+    if (known !== undefined) return known;
+    const guest = new GuestState(this);
+    if (number !== undefined) this.#guests.set(number, guest);
+    return guest;
   }
 
   /** Throws if an invariant does not hold. */

@@ -1,6 +1,6 @@
 /**
- * One client of the server: a guest, or a mount of a real kernel. Everything that must vanish with the client is here:
- * what it has looked up, what it has open, what it has mapped.
+ * One client of the server: a CPU of a guest, or a mount of a real kernel. What must vanish with it is here: what it
+ * looked up and mapped. What it has open and locked goes with the last CPU of its guest (guest-state.ts).
  *
  *   created   → ready:     INIT was agreed on
  *   ready     → ready:     another INIT: the client started afresh, all its old state is dropped
@@ -20,11 +20,12 @@ import type { Call } from './call.ts';
 import { DirentplusSink, DirentSink } from './dir-sinks.ts';
 import { dispatch } from './dispatch.ts';
 import type { FileSystem } from './file-system.ts';
-import { HandleTable } from './handle-table.ts';
+import type { GuestState } from './guest-state.ts';
+import type { HandleTable } from './handle-table.ts';
 import { Negotiated } from './init.ts';
 import { Attr, AttrChange, Caller, type GroupsOf, type Inode, StatFs } from './inode.ts';
 import { type InodeStore, LookupCounts } from './inode-store.ts';
-import { LockClient } from './lock-client.ts';
+import type { LockClient } from './lock-client.ts';
 import type { LockTable } from './lock-table.ts';
 import type { Log } from './log.ts';
 import type { Mapper } from './mapper-types.ts';
@@ -104,8 +105,10 @@ export class Session {
   readonly host: SessionHost;
   readonly options: SessionOptions;
   readonly lookups: LookupCounts;
+  /** Whose CPU it is. */
+  readonly guest: GuestState;
   readonly handles: HandleTable;
-  readonly locks = new LockClient();
+  readonly locks: LockClient;
   /** Who has which range, where the server chooses them. */
   readonly maps: RangeAllocator | undefined;
   readonly negotiated = new Negotiated();
@@ -124,12 +127,14 @@ export class Session {
   readonly #onClose: (session: Session) => void;
   #state: SessionState = 'created';
 
-  constructor(host: SessionHost, options: SessionOptions, onClose: (session: Session) => void) {
+  constructor(host: SessionHost, options: SessionOptions, guest: GuestState, onClose: (session: Session) => void) {
     this.fs = host.fs;
     this.host = host;
     this.options = options;
     this.lookups = new LookupCounts(host.store);
-    this.handles = new HandleTable(host.fs, host.store);
+    this.guest = guest;
+    this.handles = guest.handles;
+    this.locks = guest.locks;
     this.direntplusSink = new DirentplusSink(this);
     const { window } = options;
     if (window !== undefined) window.onStored = (inode) => host.announcer.stored(this, inode);
@@ -161,6 +166,7 @@ export class Session {
 
   becomeReady(): void {
     this.#enter('ready');
+    this.guest.join(this);
   }
 
   becomeDestroyed(): void {
@@ -170,7 +176,7 @@ export class Session {
 
   /** Returns the inode that a nodeid of this client means; undefined = ESTALE. */
   resolve(nodeid: NodeId): Inode | undefined {
-    return this.lookups.resolve(nodeid);
+    return this.lookups.resolve(nodeid) ?? this.guest.resolve(nodeid, this);
   }
 
   /** Logs a request that breaks the protocol, once, and passes its errno on. */
@@ -192,16 +198,16 @@ export class Session {
     this.maps?.checkInvariants();
     if (this.#state === 'ready') return;
     assert(this.lookups.size === 0, 'a session that is not ready knows inodes');
-    assert(this.handles.size === 0, 'a session that is not ready has open files');
-    assert(this.locks.count === 0, 'a session that is not ready has locks');
+    if (!this.guest.isGone) return;
+    assert(this.handles.size === 0, 'a guest without a session that is ready has open files');
+    assert(this.locks.count === 0, 'a guest without a session that is ready has locks');
   }
 
   #drop(): void {
     if (this.options.window !== undefined) this.host.announcer.windowCloses(this);
     this.maps?.clear();
     this.options.window?.clear();
-    this.host.locks.clear(this.locks);
-    this.handles.clear();
+    this.guest.leave(this);
     this.lookups.clear();
   }
 

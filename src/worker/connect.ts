@@ -8,6 +8,7 @@ import type { Clock } from '../base/clock.ts';
 import { type Doorbell, SharedDoorbell } from '../base/doorbell.ts';
 import type { DaxExports } from '../dax/exports.ts';
 import { DaxWindow } from '../dax/window.ts';
+import type { Cpu } from '../guest/channel.ts';
 import { NotifyQueue } from '../guest/notify-queue.ts';
 import { VirtioChannel } from '../guest/virtio-channel.ts';
 import { NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
@@ -92,6 +93,7 @@ export function connect(options: ConnectOptions): Connection {
     spins,
     hasWindow,
     notifications: openNotifications(driver, memory, place, map, isDead),
+    cpu: openCpu(options),
     isDead,
     onClose: seat.giveBack,
   });
@@ -173,6 +175,27 @@ function openWindow({ buffer, wasm, map, generation, spins }: ConnectOptions, pl
     spins,
     isDead: seat.isDead,
   });
+}
+
+/** Slots are at most 256, and a slot's generation goes up with every guest that leaves it. */
+const SLOT_BITS = 8;
+
+export function slotOf(cpuNumber: number): number {
+  return cpuNumber & ((1 << SLOT_BITS) - 1);
+}
+
+function openCpu({ buffer, map, slot, generation }: ConnectOptions): Cpu {
+  const words = new Int32Array(buffer);
+  const numberOf = (of: number, its: number) => ((its << SLOT_BITS) | of) & 0x7fff_ffff;
+  return {
+    number: numberOf(slot, generation),
+    isLive: (number) => {
+      const its = slotOf(number);
+      const at = (map.slots[its]?.cpuAt ?? 0) >> 2;
+      if (numberOf(its, Atomics.load(words, at + (CPU_GENERATION >> 2))) !== number) return false;
+      return Atomics.load(words, at + (CPU_STATE >> 2)) === CPU_LIVE;
+    },
+  };
 }
 
 const USED = 'this attachment was used before: each guest needs its own, from host.attach()';

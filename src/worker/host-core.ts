@@ -12,6 +12,7 @@ import { DeviceServer } from '../host/device-server.ts';
 import type { FileSystem } from '../host/file-system.ts';
 import { GracePeriod } from '../host/grace.ts';
 import { GuestTarget, NOTIFY_BUF_SIZE } from '../host/guest-target.ts';
+import type { Attr } from '../host/inode.ts';
 import type { Log } from '../host/log.ts';
 import { HostLoop, type HostPort } from '../host/loop.ts';
 import { WindowMapper } from '../host/mapper.ts';
@@ -191,17 +192,18 @@ export class HostCore {
     const { settings, map, buffer } = this.#options;
     const { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs } = (queue && settings.told) ?? settings;
     const timeouts = { attrTimeoutMs, entryTimeoutMs, negativeTimeoutMs };
-    const session = this.server.openSession({
+    const options = {
       name: `guest ${index}`,
       window: mapper,
       ...timeouts,
       maxWrite: map.dataSize,
       openFlags: settings.openFlags ?? 0,
       writebackCache: true,
-      usesDax: (attr) => attr.size >= settings.daxFileSize,
+      usesDax: (attr: Attr) => attr.size >= settings.daxFileSize,
       extensions: settings.extensions,
       recallBelow: settings.recallBelow ?? 0.2,
-    });
+    };
+    const session = this.server.openSession(options, this.slots[index]?.guest);
     if (queue === undefined) return session;
     const breakDevice = (reason: string) => device.breakDevice(reason);
     const { interrupt } = device;

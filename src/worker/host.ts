@@ -8,6 +8,7 @@ import {
   CPU_DEAD,
   CPU_FREE,
   CPU_GENERATION,
+  CPU_GUEST,
   CPU_LIVE,
   CPU_STATE,
 } from '../../assembly/layout.ts';
@@ -18,6 +19,7 @@ import type { HostReport } from './host-core.ts';
 import { completeOptions, type HostOptions, type HostSettings } from './host-options.ts';
 import type { StartMessage } from './host-worker.ts';
 import {
+  HEADER_GUESTS,
   HEADER_HOST_BELL,
   HEADER_HOST_STATE,
   HEADER_STOP,
@@ -52,6 +54,15 @@ export interface Attachment {
   readonly slot: number;
   /** How often the slot was used before: an old ticket cannot take a new guest's place. */
   readonly generation: number;
+  /** Which guest it is a CPU of. */
+  readonly guest: number;
+}
+
+export interface AttachOptions {
+  /** Detaches when this worker ends. */
+  readonly worker?: AnyWorker;
+  /** Makes it another CPU of the guest that has this attachment: open files, locks and processes are common to both. */
+  readonly guest?: Attachment;
 }
 
 /** A directory on which the host is mounted. */
@@ -209,14 +220,22 @@ export class Host {
    * worker fails or (Node) ends; else call `detach` when you know that it did. A browser says nothing when a worker is
    * terminated, and lets it run on for a while: hold a Web Lock in the worker, and detach when you get that lock.
    */
-  attach(options: { worker?: AnyWorker } = {}): Attachment {
+  attach(options: AttachOptions = {}): Attachment {
+    if (options.guest !== undefined && this.#settings.fs.type === 'fuse') {
+      throw new TypeError('a guest of fuse:SOCKET has one CPU: the foreign server keeps its files apart by session');
+    }
+    // ORDER: nothing but the number itself is shared by it.
+    const guest = options.guest?.guest ?? Atomics.add(this.#words, HEADER_GUESTS >> 2, 1) + 1;
     const slot = this.#claim();
+    // ORDER: while claimed; the host reads it when the slot is live and a request has come.
+    Atomics.store(this.#words, this.#cpuWord(slot, CPU_GUEST), guest);
     const attachment: Attachment = {
       memory: this.#memory,
       module: this.#module,
       map: this.map,
       slot,
       generation: this.#load(slot, CPU_GENERATION),
+      guest,
     };
     if (options.worker !== undefined) adopt(options.worker).onExit(() => this.detach(attachment));
     return attachment;

@@ -2,18 +2,18 @@
  * Host and guests in one thread, over unshared memory: works everywhere (no cross-origin isolation, no workers), and is
  * deterministic. Where a guest would sleep until the host has answered, it runs the host instead.
  */
-import { CPU_CLAIMED, CPU_FREE, CPU_GENERATION, CPU_STATE } from '../../assembly/layout.ts';
+import { CPU_CLAIMED, CPU_DEAD, CPU_FREE, CPU_GENERATION, CPU_GUEST, CPU_STATE } from '../../assembly/layout.ts';
 import { type Clock, SystemClock } from '../base/clock.ts';
 import { InlineDoorbell } from '../base/doorbell.ts';
 import type { DaxExports } from '../dax/exports.ts';
 import { instantiate } from '../dax/instantiate.ts';
 import type { Guest } from '../guest/guest.ts';
 import type { Log } from '../host/log.ts';
-import { type Connection, connect } from './connect.ts';
+import { type Connection, connect, slotOf } from './connect.ts';
 import { loadFileSystem, type MakeFileSystem } from './file-systems.ts';
 import { HostCore, type HostReport } from './host-core.ts';
 import { completeOptions, type HostOptions } from './host-options.ts';
-import { type MemoryMap, planMemory } from './memory-map.ts';
+import { HEADER_GUESTS, type MemoryMap, planMemory } from './memory-map.ts';
 import { type MountOptions, mountConnection } from './mount.ts';
 import { wasmModule } from './wasm-modules.ts';
 
@@ -81,13 +81,14 @@ export class InlineHost {
     return this.core.loop.step();
   }
 
-  /** Brings a device up on a free slot, without a FUSE client. */
-  connect(notifications = true): Connection {
+  /** Brings a device up on a free slot, without a FUSE client; with `guest`, as another CPU of that one. */
+  connect(notifications = true, guest?: Guest): Connection {
     const words = new Int32Array(this.memory.buffer);
     const slot = this.map.slots.findIndex((place) => words[(place.cpuAt + CPU_STATE) >> 2] === CPU_FREE);
     if (slot < 0) throw new RangeError(`all ${this.map.slots.length} guest slots are taken`);
     const cpu = (this.map.slots[slot]?.cpuAt ?? 0) >> 2;
     words[cpu + (CPU_STATE >> 2)] = CPU_CLAIMED;
+    words[cpu + (CPU_GUEST >> 2)] = this.#guestNumber(words, guest);
     return connect({
       buffer: this.memory.buffer,
       // An instance knows which guest it serves.
@@ -102,8 +103,29 @@ export class InlineHost {
     });
   }
 
-  mount(options: MountOptions = {}): Guest {
-    return mountConnection(this.connect(options.notifications), { clock: this.clock, ...options });
+  /** With `guest`: another CPU of that guest, as a worker of its own would be. */
+  mount(options: MountOptions & { readonly guest?: Guest } = {}): Guest {
+    const { guest, ...rest } = options;
+    return mountConnection(this.connect(options.notifications, guest), { clock: this.clock, ...rest });
+  }
+
+  /** A guest's worker has ended without a word: the host takes back what it had. */
+  detach(guest: Guest): void {
+    const words = new Int32Array(this.memory.buffer);
+    words[this.#cpuOf(guest) + (CPU_STATE >> 2)] = CPU_DEAD;
+    this.step();
+  }
+
+  /** Index of its CPU struct. */
+  #cpuOf(guest: Guest): number {
+    const slot = this.map.slots[slotOf(guest.mount.channel.cpu?.number ?? 0)];
+    return (slot?.cpuAt ?? 0) >> 2;
+  }
+
+  #guestNumber(words: Int32Array, guest: Guest | undefined): number {
+    if (guest !== undefined) return words[this.#cpuOf(guest) + (CPU_GUEST >> 2)] as number;
+    words[HEADER_GUESTS >> 2] = (words[HEADER_GUESTS >> 2] as number) + 1;
+    return words[HEADER_GUESTS >> 2] as number;
   }
 
   stop(): HostReport {

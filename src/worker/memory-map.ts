@@ -20,6 +20,8 @@ export const HEADER_HOST_BELL = HEADER_AT;
 export const HEADER_HOST_STATE = HEADER_AT + 4;
 /** Writer: whoever created the host: 1 = stop. */
 export const HEADER_STOP = HEADER_AT + 8;
+/** How many guests there ever were: each has a number. Writer: whoever attaches, atomic add. */
+export const HEADER_GUESTS = HEADER_AT + 12;
 /** Descriptors per indirect table: a request has at most four segments. */
 export const INDIRECT_COUNT = 8;
 

@@ -3,6 +3,7 @@ import { bytesOfText, textOfBytes } from '../../src/base/bytes.ts';
 import { AT_FDCWD, type Process } from '../../src/guest/process.ts';
 import * as e from '../../src/wire/errno.ts';
 import * as m from '../../src/wire/mode.ts';
+import { createInline } from '../../src/worker/inline.ts';
 import { boot } from './world.ts';
 
 const path = bytesOfText;
@@ -149,4 +150,43 @@ test('an open directory is listed by its own cookies, and read as a file it is E
   expect([directory?.next(), directory?.next()]).toEqual([1, 0]);
   process.exit();
   world.unmountAll();
+});
+
+test('an append leaves the position behind its bytes, whatever is written or cut through others after it', async () => {
+  const host = await createInline({ cacheSize: 4 << 20, windowSize: 0 });
+  const guest = host.mount();
+  const process = guest.spawn();
+  const fd = process.openat(AT_FDCWD, path('/a'), CREATE | m.O_APPEND, 0o644);
+  const other = process.openat(AT_FDCWD, path('/a'), m.O_RDWR);
+  process.write(fd, bytes('1234'));
+  process.pwrite(other, bytes('89'), 0, 2, 7);
+  expect(process.lseek(fd, 0, m.SEEK_CUR)).toBe(4);
+  process.write(fd, bytes('abc'));
+  process.ftruncate(other, 2);
+  expect(process.lseek(fd, 0, m.SEEK_CUR)).toBe(12);
+  guest.unmount();
+  host.stop();
+});
+
+test('an append leaves the position where the next write goes when O_APPEND is taken away', () => {
+  const world = boot();
+  const process = world.guest.spawn();
+  const fd = process.openat(AT_FDCWD, path('/a'), CREATE | m.O_APPEND, 0o644);
+  process.write(fd, bytes('1234'));
+  process.setFlags(fd, 0);
+  process.write(fd, bytes('5'));
+  expect(world.guest.readFile('/a', 'utf8')).toBe('12345');
+  process.exit();
+  world.unmountAll();
+});
+
+test('a write at a position far behind the end of a file opened for appending does not stretch it', async () => {
+  const host = await createInline({ cacheSize: 4 << 20, windowSize: 4 << 20 });
+  const guest = host.mount();
+  const process = guest.spawn();
+  const fd = process.openat(AT_FDCWD, path('/a'), CREATE | m.O_APPEND, 0o644);
+  expect(process.pwrite(fd, bytes('1234'), 0, 4, 9000)).toBe(4);
+  expect(process.pread(fd, new Uint8Array(10), 0, 10, 0)).toBe(4);
+  guest.unmount();
+  host.stop();
 });

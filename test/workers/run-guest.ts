@@ -19,8 +19,16 @@ export interface GuestRun {
   readonly exited: Promise<void>;
 }
 
-/** `body` is the body of a function of (guest, say, attachment, mount); `data` is its fifth argument. */
-export function runGuest(host: Host, body: string, data?: unknown, options: { mount?: string } = {}): GuestRun {
+/**
+ * `body` is the body of a function of (guest, say, attachment, mount); `data` is its fifth argument. `guest`: the
+ * worker is another CPU of the guest with that attachment.
+ */
+export function runGuest(
+  host: Host,
+  body: string,
+  data?: unknown,
+  options: { mount?: string; guest?: Attachment | undefined } = {},
+): GuestRun {
   const file = join(directory, `guest-${++scripts}.mjs`);
   writeFileSync(
     file,
@@ -38,7 +46,7 @@ export function runGuest(host: Host, body: string, data?: unknown, options: { mo
        parentPort.postMessage({ error: { message: error.message, code: error.code, stack: error.stack } });
      }`,
   );
-  const attachment = host.attach();
+  const attachment = host.attach(options.guest === undefined ? {} : { guest: options.guest });
   const worker = new Worker(file, { workerData: { attachment, data } });
   const heard: unknown[] = [];
   let listener: ((value: unknown) => void) | undefined;
