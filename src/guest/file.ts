@@ -104,11 +104,11 @@ export class OpenFile {
   /** Writes at the position, or at the end with O_APPEND, and moves the position. */
   write(from: Uint8Array, at: number, size: number): number {
     if (!this.isAppend) {
-      const n = this.pwrite(from, at, size, this.#pos);
+      const n = this.#writeAt(from, at, size, this.#pos);
       if (n > 0) this.#pos += n;
       return n;
     }
-    const n = this.pwrite(from, at, size, this.inode.size);
+    const n = this.#writeAt(from, at, size, this.inode.size);
     if (n > 0) this.#isAtEnd = true;
     return n;
   }
@@ -120,7 +120,9 @@ export class OpenFile {
 
   /** As in Linux, O_APPEND wins over `pos`. */
   pwrite(from: Uint8Array, at: number, size: number, pos: number): number {
-    return this.mayWrite ? writeFileData(this, from, at, size, pos) : -EBADF;
+    // What this appends is behind the position.
+    const errno = this.#findPosition();
+    return errno === OK ? this.#writeAt(from, at, size, pos) : -errno;
   }
 
   /** lseek(2): the new position, or −errno. */
@@ -240,6 +242,10 @@ export class OpenFile {
     // Without the host's help a file is one run of data with a hole at its end.
     if (offset >= this.inode.size) return -ENXIO;
     return whence === SEEK_DATA ? offset : this.inode.size;
+  }
+
+  #writeAt(from: Uint8Array, at: number, size: number, pos: number): number {
+    return this.mayWrite ? writeFileData(this, from, at, size, pos) : -EBADF;
   }
 
   #findPosition(): Errno {

@@ -62,7 +62,6 @@ export function linkPath(
   const errno = mount.namei.resolve(base, path, follow);
   if (errno !== OK) return errno;
   const { inode } = mount.namei;
-  if (inode.isDirectory) return EPERM;
   mount.inodes.hold(inode);
   const linked = linkInode(mount, inode, newBase, newPath);
   mount.inodes.release(inode);
@@ -124,6 +123,8 @@ function linkInode(mount: Mount, inode: Inode, newBase: Inode, newPath: ByteStri
   const errno = resolveNew(mount, newBase, newPath, false);
   if (errno !== OK) return errno;
   const { parent, name } = mount.namei;
+  // SPEC: Linux, vfs_link: what is wrong with the new name is said first, and that it is taken.
+  if (inode.isDirectory) return mount.dentries.lookup(parent, name) === OK ? EEXIST : EPERM;
   const { version } = mount.inodes;
   const linked = mount.names.link(inode.nodeid, parent.nodeid, name);
   return linked === OK ? adopt(mount, parent, name, version) : linked;
@@ -170,7 +171,7 @@ function renameOnto(
   const found = lookupForDelete(mount, newParent, newName);
   if (found !== OK && found !== ENOENT) return found;
   const target = found === OK ? dentries.found : undefined;
-  const refused = checkTarget(child, target, flags);
+  const refused = checkTarget(target, flags);
   if (refused !== OK) return refused;
   // SPEC: rename(2): two names of one file: nothing happens.
   if (child === target) return OK;
@@ -190,13 +191,12 @@ function renameOnto(
   return OK;
 }
 
-function checkTarget(child: Inode, target: Inode | undefined, flags: number): Errno {
+function checkTarget(target: Inode | undefined, flags: number): Errno {
   const isExchange = (flags & RENAME_EXCHANGE) !== 0;
   if (target === undefined) return isExchange ? ENOENT : OK;
   if ((flags & RENAME_NOREPLACE) !== 0) return EEXIST;
-  if (isExchange || child === target) return OK;
-  // Onto a directory is the host's to refuse: with ENOTEMPTY if it is above the file, else with EISDIR.
-  return child.isDirectory && !target.isDirectory ? ENOTDIR : OK;
+  // What kind goes onto which is the host's to say: with EINVAL or ENOTEMPTY if one is above the other.
+  return OK;
 }
 
 /** SPEC: Linux, vfs_rename: a directory that gets another ".." is written to. */

@@ -150,3 +150,42 @@ test('an open directory is listed by its own cookies, and read as a file it is E
   process.exit();
   world.unmountAll();
 });
+
+test('a link to a directory is EPERM, unless the new name is wrong by itself', () => {
+  const world = boot();
+  world.guest.mkdir('/d');
+  world.guest.writeFile('/f', '');
+  const process = world.guest.spawn();
+  const link = (to: string) => process.linkat(AT_FDCWD, path('/d'), AT_FDCWD, path(to));
+  expect([link('/new'), link('/f'), link('/none/x'), link('/f/x')]).toEqual([
+    -e.EPERM,
+    -e.EEXIST,
+    -e.ENOENT,
+    -e.ENOTDIR,
+  ]);
+  process.exit();
+  world.unmountAll();
+});
+
+test('a directory that moves into itself is EINVAL, whatever has the new name', () => {
+  const world = boot();
+  world.guest.mkdir('/d');
+  world.guest.writeFile('/d/f', '');
+  world.guest.writeFile('/g', '');
+  const process = world.guest.spawn();
+  const rename = (to: string) => process.renameat(AT_FDCWD, path('/d'), AT_FDCWD, path(to));
+  expect([rename('/d/new'), rename('/d/f'), rename('/g')]).toEqual([-e.EINVAL, -e.EINVAL, -e.ENOTDIR]);
+  process.exit();
+  world.unmountAll();
+});
+
+test('pwrite to a file opened for appending leaves the position behind the last write, before its own bytes', () => {
+  const world = boot();
+  const process = world.guest.spawn();
+  const fd = process.openat(AT_FDCWD, path('/a'), CREATE | m.O_APPEND, 0o644);
+  process.write(fd, bytes('abc'));
+  expect(process.pwrite(fd, bytes('defg'), 0, 4, 0)).toBe(4);
+  expect(readText(process, fd)).toBe('defg');
+  process.exit();
+  world.unmountAll();
+});
