@@ -52,7 +52,7 @@ async function bundles() {
     ...common,
     platform: 'neutral',
     external: ['node:*'],
-    entryPoints: entries(['index', 'guest', 'testing', 'node', 'emscripten', 'wasi']).concat(
+    entryPoints: entries(['index', 'guest', 'testing', 'node', 'node-fs', 'emscripten', 'wasi']).concat(
       { in: 'src/worker/host-worker.ts', out: 'host-worker' },
       { in: 'src/transport/kernel/worker.ts', out: 'kernel-worker' },
       { in: 'src/transport/kernel/reader-worker.ts', out: 'kernel-reader' },

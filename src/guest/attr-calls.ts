@@ -2,12 +2,14 @@
 import type { ByteString } from '../base/bytes.ts';
 import { EINVAL, EISDIR, EPERM, type Errno, OK } from '../wire/errno.ts';
 import { FATTR_FLAGS } from '../wire/flags.ts';
+import { StatfsOut } from '../wire/fuse.ts';
 import { S_ISGID, S_ISUID, S_IXGRP } from '../wire/mode.ts';
 import { truncateInode } from './file-change.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
 import { mayOpen } from './open-calls.ts';
 import { isInGroup, isOwner, MAY_WRITE, maySetGroupId, permission } from './permission.ts';
+import type { StatFs } from './stats.ts';
 
 const { FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_ATIME, FATTR_MTIME, FATTR_ATIME_NOW, FATTR_MTIME_NOW } = FATTR_FLAGS;
 const NSEC_PER_SEC = 1_000_000_000;
@@ -19,6 +21,25 @@ export type TimeChange = { readonly sec: number; readonly nsec: number } | 'now'
 export function statPath(mount: Mount, base: Inode, path: ByteString, follow: boolean): Errno {
   const errno = mount.namei.resolve(base, path, follow);
   return errno === OK ? mount.inodes.refresh(mount.namei.inode) : errno;
+}
+
+/** statfs(2) */
+export function statfsPath(mount: Mount, base: Inode, path: ByteString): StatFs | Errno {
+  const found = mount.namei.resolve(base, path, true);
+  const errno = found === OK ? mount.attrs.statfs(mount.namei.inode.nodeid) : found;
+  if (errno !== OK) return errno;
+  const { view, reply } = mount.channel;
+  const { st } = StatfsOut;
+  return {
+    blocks: st.blocks.get(view, reply),
+    bfree: st.bfree.get(view, reply),
+    bavail: st.bavail.get(view, reply),
+    files: st.files.get(view, reply),
+    ffree: st.ffree.get(view, reply),
+    bsize: st.bsize.get(view, reply),
+    namelen: st.namelen.get(view, reply),
+    frsize: st.frsize.get(view, reply),
+  };
 }
 
 export function accessPath(mount: Mount, base: Inode, path: ByteString, mask: number): Errno {

@@ -118,7 +118,7 @@ export class OpenFile {
     if (this.isAppend) return this.#append(from, at, size);
     const errno = this.#findPosition();
     if (errno !== OK) return -errno;
-    const n = this.pwrite(from, at, size, this.#pos);
+    const n = this.#writeAt(from, at, size, this.#pos);
     if (n > 0) this.#pos += n;
     return n;
   }
@@ -132,7 +132,7 @@ export class OpenFile {
     if (this.shared === undefined) mount.notifications.hear();
     else mount.inodes.refreshSize(inode, this.fhToSend);
     const wasKnown = mount.notifications.isTold && !inode.isDoubtful;
-    const n = this.pwrite(from, at, size, inode.size);
+    const n = this.#writeAt(from, at, size, inode.size);
     if (n <= 0) return n;
     mount.notifications.hear();
     this.#isAtEnd = !wasKnown || inode.isDoubtful;
@@ -147,7 +147,9 @@ export class OpenFile {
 
   /** As in Linux, O_APPEND wins over `pos`. */
   pwrite(from: Uint8Array, at: number, size: number, pos: number): number {
-    return this.mayWrite ? writeFileData(this, from, at, size, this.isAppend ? this.inode.size : pos) : -EBADF;
+    // What this appends is behind the position. Threads that share one find it under its lock.
+    const errno = this.shared === undefined ? this.#findPosition() : OK;
+    return errno === OK ? this.#writeAt(from, at, size, pos) : -errno;
   }
 
   /** lseek(2): the new position, or −errno. */
@@ -318,6 +320,10 @@ export class OpenFile {
     } finally {
       shared.unlock();
     }
+  }
+
+  #writeAt(from: Uint8Array, at: number, size: number, pos: number): number {
+    return this.mayWrite ? writeFileData(this, from, at, size, this.isAppend ? this.inode.size : pos) : -EBADF;
   }
 
   #findPosition(): Errno {

@@ -4,17 +4,16 @@
  */
 import { type ByteString, textOfBytes } from '../base/bytes.ts';
 import { ECONNREFUSED, EEXIST, EISDIR, ENOENT, ENOTDIR, type Errno, OK } from '../wire/errno.ts';
-import { StatfsOut } from '../wire/fuse.ts';
 import { O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../wire/mode.ts';
 import { bytePosition, openFlags, type PathLike, type TimeLike, timeChange } from './arguments.ts';
-import { accessPath, chmodInode, chownInode, statPath, truncatePath, utimensInode } from './attr-calls.ts';
+import { accessPath, chmodInode, chownInode, statfsPath, statPath, truncatePath, utimensInode } from './attr-calls.ts';
 import type { Channel } from './channel.ts';
 import { type GuestStats, requestsByName } from './counters.ts';
 import type { Credentials } from './credentials.ts';
 import { FsError, pathText } from './errors.ts';
 import type { Inode } from './inode.ts';
 import { Mount } from './mount.ts';
-import { pathBytes, pathOf } from './namei.ts';
+import { pathBytes, realPath } from './namei.ts';
 import { openDirectory, openPath } from './open-calls.ts';
 import { Directory } from './open-dir.ts';
 import { File } from './open-file.ts';
@@ -26,7 +25,6 @@ import { type DirectoryEntry, type StatFs, Stats } from './stats.ts';
 import type { Window } from './window.ts';
 
 const encoder = new TextEncoder();
-const ROOT = '/' as ByteString;
 
 export interface WriteFileOptions {
   /** Permission bits of a new file; default 0o666, less the umask. */
@@ -149,11 +147,9 @@ export class Guest {
   }
 
   realpath(path: PathLike): string {
-    const { namei } = this.mount;
-    this.#check(namei.resolve(this.#cwd, pathBytes(path), true), 'realpath', path);
-    if (namei.inode.isDirectory) return textOfBytes(pathOf(namei.inode, namei.root) ?? ROOT);
-    const parent = pathOf(namei.parent, namei.root) ?? ROOT;
-    return textOfBytes(`${parent === '/' ? '' : parent}/${namei.name}` as ByteString);
+    const found = realPath(this.mount.namei, this.#cwd, pathBytes(path));
+    if (typeof found !== 'string') throw new FsError(found, 'realpath', pathText(path));
+    return textOfBytes(found);
   }
 
   chmod(path: PathLike, mode: number): void {
@@ -214,20 +210,9 @@ export class Guest {
   }
 
   statfs(path: PathLike = '/'): StatFs {
-    const inode = this.#find(path, true, 'statfs');
-    this.#check(this.mount.attrs.statfs(inode.nodeid), 'statfs', path);
-    const { view, reply } = this.mount.channel;
-    const { st } = StatfsOut;
-    return {
-      blocks: st.blocks.get(view, reply),
-      bfree: st.bfree.get(view, reply),
-      bavail: st.bavail.get(view, reply),
-      files: st.files.get(view, reply),
-      ffree: st.ffree.get(view, reply),
-      bsize: st.bsize.get(view, reply),
-      namelen: st.namelen.get(view, reply),
-      frsize: st.frsize.get(view, reply),
-    };
+    const found = statfsPath(this.mount, this.#cwd, pathBytes(path));
+    if (typeof found === 'number') throw new FsError(found, 'statfs', pathText(path));
+    return found;
   }
 
   fsync(file: File): void {

@@ -19,6 +19,7 @@ const MAX_LINKS = 40;
 const SLASH = 0x2f;
 const DOT = '.' as ByteString;
 const DOT_DOT = '..' as ByteString;
+const ROOT = '/' as ByteString;
 
 /** What the last component is. */
 export type LastKind = 'name' | 'dot' | 'dotdot' | 'root';
@@ -261,6 +262,15 @@ export function pathOf(directory: Inode, root: Inode): ByteString | undefined {
 }
 
 /** Turns what a program passed as a path into bytes. */
+/** realpath(3): the absolute path of what `path` comes to in the end. */
+export function realPath(namei: Namei, base: Inode, path: ByteString): ByteString | Errno {
+  const errno = namei.resolve(base, path, true);
+  if (errno !== OK) return errno;
+  if (namei.inode.isDirectory) return pathOf(namei.inode, namei.root) ?? ROOT;
+  const parent = pathOf(namei.parent, namei.root) ?? ROOT;
+  return `${parent === ROOT ? '' : parent}/${namei.name}` as ByteString;
+}
+
 export function pathBytes(path: string | Uint8Array): ByteString {
   if (typeof path === 'string') return bytesOfText(path);
   let text = '';

@@ -63,7 +63,6 @@ export function linkPath(
   const errno = mount.namei.resolve(base, path, follow);
   if (errno !== OK) return errno;
   const { inode } = mount.namei;
-  if (inode.isDirectory) return EPERM;
   mount.inodes.hold(inode);
   const linked = linkInode(mount, inode, newBase, newPath);
   mount.inodes.release(inode);
@@ -125,6 +124,8 @@ function linkInode(mount: Mount, inode: Inode, newBase: Inode, newPath: ByteStri
   const errno = resolveNew(mount, newBase, newPath, false);
   if (errno !== OK) return errno;
   const { parent, name } = mount.namei;
+  // SPEC: Linux, vfs_link: what is wrong with the new name is said first, and that it is taken.
+  if (inode.isDirectory) return mount.dentries.lookup(parent, name) === OK ? EEXIST : EPERM;
   const { version } = mount.inodes;
   const linked = mount.names.link(inode.nodeid, parent.nodeid, name);
   return linked === OK ? adopt(mount, parent, name, version) : linked;

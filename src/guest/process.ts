@@ -20,11 +20,12 @@ import { copyRange } from './file-change.ts';
 import type { Inode } from './inode.ts';
 import { flockFile, type LockOptions, type LockType, type LockWait, lockRange } from './lock-calls.ts';
 import type { Mount } from './mount.ts';
-import { pathOf } from './namei.ts';
+import { pathOf, realPath } from './namei.ts';
 import { openPath } from './open-calls.ts';
 import * as paths from './path-calls.ts';
 import { AT_FDCWD, ProcessBase } from './process-base.ts';
 import { type ProcessMemory, SharedProcess } from './shared-process.ts';
+import type { StatFs } from './stats.ts';
 
 export { AT_FDCWD };
 
@@ -210,6 +211,14 @@ export class Process extends ProcessBase {
       return -found;
     });
     return errno === 0 ? target : (-errno as Errno);
+  }
+
+  realpath(path: ByteString): ByteString | Errno {
+    return this.as(() => realPath(this.mount.namei, this.task.cwd, path));
+  }
+
+  statfs(path: ByteString): StatFs | Errno {
+    return this.as(() => attr.statfsPath(this.mount, this.task.cwd, path));
   }
 
   faccessat(dirfd: number, path: ByteString, mask: number): number {

@@ -180,6 +180,22 @@ test('an append leaves the position where the next write goes when O_APPEND is t
   world.unmountAll();
 });
 
+test('a link to a directory is EPERM, unless the new name is wrong by itself', () => {
+  const world = boot();
+  world.guest.mkdir('/d');
+  world.guest.writeFile('/f', '');
+  const process = world.guest.spawn();
+  const link = (to: string) => process.linkat(AT_FDCWD, path('/d'), AT_FDCWD, path(to));
+  expect([link('/new'), link('/f'), link('/none/x'), link('/f/x')]).toEqual([
+    -e.EPERM,
+    -e.EEXIST,
+    -e.ENOENT,
+    -e.ENOTDIR,
+  ]);
+  process.exit();
+  world.unmountAll();
+});
+
 test('a write at a position far behind the end of a file opened for appending does not stretch it', async () => {
   const host = await createInline({ cacheSize: 4 << 20, windowSize: 4 << 20 });
   const guest = host.mount();
@@ -189,4 +205,27 @@ test('a write at a position far behind the end of a file opened for appending do
   expect(process.pread(fd, new Uint8Array(10), 0, 10, 0)).toBe(4);
   guest.unmount();
   host.stop();
+});
+
+test('a directory that moves into itself is EINVAL, whatever has the new name', () => {
+  const world = boot();
+  world.guest.mkdir('/d');
+  world.guest.writeFile('/d/f', '');
+  world.guest.writeFile('/g', '');
+  const process = world.guest.spawn();
+  const rename = (to: string) => process.renameat(AT_FDCWD, path('/d'), AT_FDCWD, path(to));
+  expect([rename('/d/new'), rename('/d/f'), rename('/g')]).toEqual([-e.EINVAL, -e.EINVAL, -e.ENOTDIR]);
+  process.exit();
+  world.unmountAll();
+});
+
+test('pwrite to a file opened for appending leaves the position behind the last write, before its own bytes', () => {
+  const world = boot();
+  const process = world.guest.spawn();
+  const fd = process.openat(AT_FDCWD, path('/a'), CREATE | m.O_APPEND, 0o644);
+  process.write(fd, bytes('abc'));
+  expect(process.pwrite(fd, bytes('defg'), 0, 4, 0)).toBe(4);
+  expect(readText(process, fd)).toBe('defg');
+  process.exit();
+  world.unmountAll();
 });
