@@ -1,7 +1,8 @@
 /** What the outside does to the tree under us: no escape, no confusion of objects, no descriptor too many. */
 import {
-  type BigIntStats,
   chmodSync,
+  closeSync,
+  fstatSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -9,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -19,12 +21,12 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
 import { Prng } from '../../src/base/prng.ts';
 import type { Anchor } from '../../src/fs/dir/anchor.ts';
-import { splitTime } from '../../src/fs/dir/attributes.ts';
 import { ACCESS_READ, FileData } from '../../src/fs/dir/data.ts';
 import { DirFileSystem } from '../../src/fs/dir/dir.ts';
 import { DirError, errnoOf } from '../../src/fs/dir/errors.ts';
 import type { DirInode } from '../../src/fs/dir/inode.ts';
 import { InodeTable } from '../../src/fs/dir/inode-table.ts';
+import { splitTime, statOfNode } from '../../src/fs/dir/stat.ts';
 import { Attr } from '../../src/host/inode.ts';
 import { silentLog } from '../../src/host/log.ts';
 import { EACCES, EIO, ESTALE } from '../../src/wire/errno.ts';
@@ -260,7 +262,12 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
     const world = bootDir();
     for (let i = 0; i < 5; i++) world.put(`file-${i}`);
     const files = Array.from({ length: 5 }, (_, i) => world.walk(`file-${i}`));
-    const anchor = { keepsFilesOpen: true, open: (inode: DirInode) => openSync(world.out(inode.name), 'r') };
+    const anchor = {
+      keepsFilesOpen: true,
+      open: (inode: DirInode) => openSync(world.out(inode.name), 'r'),
+      close: (fd: number) => closeSync(fd),
+      statOf: (fd: number) => statOfNode(fstatSync(fd, { bigint: true })),
+    };
     const data = new FileData(world.pages.pageCache, silentLog, 100, 3);
     data.connect(anchor as unknown as Anchor);
     const open = (index: number) => {
@@ -343,8 +350,9 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
 });
 
 describe('numbers and errors', () => {
+  const NONE = statSync('/', { bigint: true });
   const stats = (dev: bigint, ino: bigint, extra = {}) =>
-    ({ dev, ino, mode: 0o100644n, size: 0n, mtimeNs: 0n, ctimeNs: 5n, birthtimeNs: 1n, ...extra }) as BigIntStats;
+    statOfNode({ ...NONE, dev, ino, mode: 0o100644n, ctimeNs: 5n, birthtimeNs: 1n, ...extra });
   const makeTable = () => new InodeTable(stats(1n, 2n), { makeSpace: () => undefined, dropped: () => {} });
 
   test('objects of other devices get numbers that are safe, unique and the same next time', () => {

@@ -8,27 +8,17 @@
  * until then they are a name and an identity.
  * SPEC: open(2) O_PATH; proc_pid_fd(5).
  */
-import {
-  type BigIntStats,
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readlinkSync,
-  utimesSync,
-} from 'node:fs';
+import { chmodSync, chownSync, constants, existsSync, readFileSync, utimesSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import { ENOENT, ENOTDIR, ESTALE } from '../../wire/errno.ts';
-import { type Anchor, BIGINT, type FileTime } from './anchor.ts';
+import type { Anchor, FileTime } from './anchor.ts';
+import type { AtCalls, ProcfsCalls } from './at.ts';
 import { type Descriptor, DescriptorSet } from './descriptors.ts';
 import { DirError, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
-import { type Path, pathOfBytes } from './path.ts';
+import type { Path } from './path.ts';
+import type { Stat } from './stat.ts';
 
 /** Linux only, so Node has no name for it. The same on every architecture that Node runs on. */
 const O_PATH = 0o10000000;
@@ -65,23 +55,41 @@ function openFilesLimit(): number {
 }
 
 /** Opens the directory that is to be served; here, and only here, links in the path are followed. */
-export function openRoot(path: string): number {
-  return openSync(path, O_PATH | constants.O_DIRECTORY);
+export function openRoot(calls: AtCalls, path: string): number {
+  return calls.open(path, O_PATH | constants.O_DIRECTORY, 0);
+}
+
+export interface LinuxAnchorParts {
+  readonly table: InodeTable;
+  readonly rootFd: number;
+  /** How many descriptors of our own. */
+  readonly limit: number;
+  /** Together with those of open files. */
+  readonly total: number | undefined;
+  readonly calls: AtCalls;
+  /** For calls that take a path. */
+  readonly procfs: ProcfsCalls;
 }
 
 export class LinuxAnchor implements Anchor {
   readonly keepsFilesOpen = true;
-  /** By number: one link less to follow in each call than through `/proc/self`. */
-  readonly #descriptors = `/proc/${readlinkSync('/proc/self')}/fd/`;
+  readonly #calls: AtCalls;
+  readonly #procfs: ProcfsCalls;
   readonly #table: InodeTable;
   readonly #nodes: DescriptorSet<DirInode>;
   readonly #total: number;
 
-  /** `limit`: how many of our own; `total`: together with those of open files. */
-  constructor(table: InodeTable, rootFd: number, limit: number, total = Number.POSITIVE_INFINITY) {
+  constructor({ table, rootFd, limit, total, calls, procfs }: LinuxAnchorParts) {
+    this.#calls = calls;
+    this.#procfs = procfs;
     this.#table = table;
-    this.#total = total;
-    this.#nodes = new DescriptorSet(limit, (inode) => this.#mayClose(inode), closed);
+    this.#total = total ?? Number.POSITIVE_INFINITY;
+    this.#nodes = new DescriptorSet(
+      limit,
+      (inode) => this.#mayClose(inode),
+      closed,
+      (fd) => this.close(fd),
+    );
     this.adopt(table.root, rootFd);
   }
 
@@ -90,28 +98,52 @@ export class LinuxAnchor implements Anchor {
   }
 
   child(parent: DirInode, name: ByteString): Path {
-    return pathOfBytes(`${this.#descriptors}${this.#fd(parent)}/${name}`);
+    return this.#procfs.pathAt(this.#fd(parent), name);
   }
 
   reach(directory: DirInode): Path {
     return this.#self(directory);
   }
 
-  pin(path: Path): number {
-    return openSync(path, O_PATH | constants.O_NOFOLLOW);
+  find(parent: DirInode, name: ByteString): Stat | undefined {
+    return this.#calls.statAt(this.#fd(parent), name);
+  }
+
+  pin(parent: DirInode, name: ByteString): number {
+    return this.#calls.openAt(this.#fd(parent), name, O_PATH | constants.O_NOFOLLOW, 0);
+  }
+
+  create(parent: DirInode, name: ByteString, flags: number, mode: number): number {
+    return this.#calls.openAt(this.#fd(parent), name, flags, mode);
+  }
+
+  unlink(parent: DirInode, name: ByteString): void {
+    this.#calls.unlinkAt(this.#fd(parent), name);
   }
 
   adopt(inode: DirInode, fd: number): void {
     inode.node = this.#nodes.add(inode, fd, 0);
   }
 
-  stat(inode: DirInode): BigIntStats {
-    return fstatSync(inode.data?.fd ?? this.#fd(inode), BIGINT);
+  stat(inode: DirInode): Stat {
+    return this.statOf(inode.data?.fd ?? this.#fd(inode));
+  }
+
+  statOf(fd: number): Stat {
+    return this.#calls.stat(fd);
   }
 
   /** Follows the descriptor's own link to the object, so O_NOFOLLOW must not be there and the type must be known. */
   open(inode: DirInode, flags: number): number {
-    return openSync(this.#self(inode), flags);
+    return this.#calls.open(this.#self(inode), flags, 0);
+  }
+
+  openNameless(directory: DirInode, flags: number, mode: number): number {
+    return this.#calls.open(this.#self(directory), flags, mode);
+  }
+
+  close(fd: number): void {
+    this.#calls.close(fd);
   }
 
   chmod(inode: DirInode, mode: number): void {
@@ -147,7 +179,7 @@ export class LinuxAnchor implements Anchor {
   }
 
   #self(inode: DirInode): string {
-    return `${this.#descriptors}${this.#fd(inode)}`;
+    return this.#procfs.path(this.#fd(inode));
   }
 
   #fd(inode: DirInode): number {
@@ -158,7 +190,8 @@ export class LinuxAnchor implements Anchor {
   }
 
   #reopen(inode: DirInode): Descriptor<DirInode> {
-    const fd = inode.data === undefined ? this.#find(inode) : openSync(`${this.#descriptors}${inode.data.fd}`, O_PATH);
+    const fd =
+      inode.data === undefined ? this.#find(inode) : this.#calls.open(this.#procfs.path(inode.data.fd), O_PATH, 0);
     inode.node = this.#nodes.add(inode, fd, 0);
     return inode.node;
   }
@@ -167,15 +200,14 @@ export class LinuxAnchor implements Anchor {
     const { parent, name } = inode;
     if (parent === undefined) throw new DirError(ESTALE, `inode ${inode.ino} has no name any more`);
     const fd = this.#pinKnown(parent, name);
-    if (this.#table.isSame(inode, fstatSync(fd, BIGINT))) return fd;
-    closeSync(fd);
+    if (this.#table.isSame(inode, this.statOf(fd))) return fd;
+    this.close(fd);
     throw new DirError(ESTALE, `'${name}' is another object now`);
   }
 
   #pinKnown(parent: DirInode, name: ByteString): number {
-    const path = this.child(parent, name);
     try {
-      return this.pin(path);
+      return this.pin(parent, name);
     } catch (error) {
       if (isErrno(error, ENOENT) || isErrno(error, ENOTDIR)) throw new DirError(ESTALE, `'${name}' is gone`);
       throw error;
@@ -186,7 +218,7 @@ export class LinuxAnchor implements Anchor {
     if (inode.opens > 0) return inode.data !== undefined;
     if (inode.parent === undefined) return false;
     // Somebody else may have removed the file: then its descriptor is the last way to it, as for any open file.
-    if (fstatSync((inode.node as Descriptor<DirInode>).fd, BIGINT).nlink > 0n) return true;
+    if (this.statOf((inode.node as Descriptor<DirInode>).fd).nlink > 0) return true;
     this.#table.displace(inode);
     return false;
   }

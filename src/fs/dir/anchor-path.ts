@@ -7,7 +7,6 @@
  * somebody else moved cannot be found until it is looked up under its new name.
  */
 import {
-  type BigIntStats,
   chmodSync,
   closeSync,
   constants,
@@ -16,6 +15,7 @@ import {
   lstatSync,
   lutimesSync,
   openSync,
+  unlinkSync,
 } from 'node:fs';
 import { type ByteString, bytesOfText } from '../../base/bytes.ts';
 import { EINVAL, EOPNOTSUPP, ESTALE } from '../../wire/errno.ts';
@@ -26,6 +26,7 @@ import { DirError, errnoOf } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
 import { type Path, pathOfBytes } from './path.ts';
+import { type Stat, statOfNode } from './stat.ts';
 
 /** Windows has no O_NOFOLLOW. */
 const O_NOFOLLOW = constants.O_NOFOLLOW ?? 0;
@@ -40,10 +41,10 @@ export class PathAnchor implements Anchor {
   /** Removed directories that somebody still uses. */
   readonly #held: DescriptorSet<DirInode>;
   /** Of the object that `#check` saw last. */
-  #stats: BigIntStats;
+  #stats: Stat;
 
   /** `rootPath` is absolute and has no symbolic link in it. */
-  constructor(table: InodeTable, rootPath: string, rootStats: BigIntStats) {
+  constructor(table: InodeTable, rootPath: string, rootStats: Stat) {
     this.#table = table;
     this.#rootPath = bytesOfText(rootPath);
     this.#stats = rootStats;
@@ -53,6 +54,7 @@ export class PathAnchor implements Anchor {
       (inode) => {
         inode.node = undefined;
       },
+      closeSync,
     );
   }
 
@@ -69,23 +71,47 @@ export class PathAnchor implements Anchor {
     return pathOfBytes(this.#check(directory));
   }
 
+  find(parent: DirInode, name: ByteString): Stat | undefined {
+    return probe(this.child(parent, name));
+  }
+
   pin(): number {
     return -1;
   }
 
+  create(parent: DirInode, name: ByteString, flags: number, mode: number): number {
+    return openSync(this.child(parent, name), flags, mode);
+  }
+
+  unlink(parent: DirInode, name: ByteString): void {
+    unlinkSync(this.child(parent, name));
+  }
+
   adopt(): void {}
 
-  stat(inode: DirInode): BigIntStats {
+  stat(inode: DirInode): Stat {
     const fd = inode.node?.fd ?? inode.data?.fd;
-    if (fd !== undefined) return fstatSync(fd, BIGINT);
+    if (fd !== undefined) return this.statOf(fd);
     this.#check(inode);
     return this.#stats;
   }
 
+  statOf(fd: number): Stat {
+    return statOfNode(fstatSync(fd, BIGINT));
+  }
+
+  openNameless(): number {
+    throw new DirError(EOPNOTSUPP, 'a file without a name');
+  }
+
+  close(fd: number): void {
+    closeSync(fd);
+  }
+
   open(inode: DirInode, flags: number): number {
     const fd = openSync(this.reach(inode), flags | O_NOFOLLOW);
-    if (this.#table.isSame(inode, fstatSync(fd, BIGINT))) return fd;
-    closeSync(fd);
+    if (this.#table.isSame(inode, this.statOf(fd))) return fd;
+    this.close(fd);
     throw new DirError(ESTALE, `'${inode.name}' is another object now`);
   }
 
@@ -129,7 +155,7 @@ export class PathAnchor implements Anchor {
   /** Returns the path of the inode, after looking at every component of it. */
   #check(inode: DirInode): string {
     const path = this.#pathOf(inode);
-    const stats = lstatSync(pathOfBytes(path), PROBE);
+    const stats = probe(pathOfBytes(path));
     if (stats === undefined) throw new DirError(ESTALE, `'${inode.name}' is gone`);
     if (!this.#table.isSame(inode, stats)) throw new DirError(ESTALE, `'${inode.name}' is another object now`);
     this.#stats = stats;
@@ -141,4 +167,9 @@ export class PathAnchor implements Anchor {
     if (inode.parent === undefined) throw new DirError(ESTALE, `inode ${inode.ino} has no name any more`);
     return `${this.#check(inode.parent)}/${inode.name}`;
   }
+}
+
+function probe(path: Path): Stat | undefined {
+  const stats = lstatSync(path, PROBE);
+  return stats === undefined ? undefined : statOfNode(stats);
 }

@@ -5,7 +5,7 @@
  * not; both times are set at once, so the one that was not asked for is set to what it was, to the microsecond. Times
  * before 1970 are set to the millisecond. FATTR_CTIME is ignored: the system owns ctime.
  */
-import { type BigIntStats, fchmodSync, fchownSync, futimesSync } from 'node:fs';
+import { fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import type { Clock, Timespec } from '../../base/clock.ts';
 import { type Attr, type AttrChange, type Caller, lostSetId } from '../../host/inode.ts';
 import { EINVAL, EISDIR, type Errno, OK } from '../../wire/errno.ts';
@@ -16,6 +16,7 @@ import type { FileData } from './data.ts';
 import { throwErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import { type Native, type NativeTime, UTIME_NOW, UTIME_OMIT } from './native.ts';
+import type { Stat } from './stat.ts';
 
 const {
   FATTR_MODE,
@@ -30,36 +31,29 @@ const {
 } = FATTR_FLAGS;
 
 const FATTR_TIMES = FATTR_ATIME | FATTR_MTIME | FATTR_ATIME_NOW | FATTR_MTIME_NOW;
-const NS_PER_SEC = 1_000_000_000;
 /** uid or gid that chown(2) leaves alone. */
 const UNCHANGED = -1;
-const time: Timespec = { sec: 0, nsec: 0 };
 
 /** Writes every field of `out`. */
-export function fillAttr(stats: BigIntStats, ino: number, out: Attr): void {
+export function fillAttr(stats: Stat, ino: number, out: Attr): void {
   out.ino = ino;
-  out.size = Number(stats.size);
-  out.blocks = Number(stats.blocks ?? 0n);
-  out.mode = Number(stats.mode);
-  out.nlink = Number(stats.nlink);
-  out.uid = Number(stats.uid);
-  out.gid = Number(stats.gid);
-  // SPEC: the C library's and the kernel's encodings agree in the low 32 bits.
-  out.rdev = Number(BigInt.asUintN(32, stats.rdev));
-  out.blksize = Number(stats.blksize ?? 4096n);
+  out.size = stats.size;
+  out.blocks = stats.blocks;
+  out.mode = stats.mode;
+  out.nlink = stats.nlink;
+  out.uid = stats.uid;
+  out.gid = stats.gid;
+  out.rdev = stats.rdev;
+  out.blksize = stats.blksize;
   out.flags = 0;
-  splitTime(stats.atimeNs, time);
-  out.atime = time.sec;
-  out.atimensec = time.nsec;
-  splitTime(stats.mtimeNs, time);
-  out.mtime = time.sec;
-  out.mtimensec = time.nsec;
-  splitTime(stats.ctimeNs, time);
-  out.ctime = time.sec;
-  out.ctimensec = time.nsec;
-  splitTime(stats.birthtimeNs, time);
-  out.btime = time.sec;
-  out.btimensec = time.nsec;
+  out.atime = stats.atime;
+  out.atimensec = stats.atimensec;
+  out.mtime = stats.mtime;
+  out.mtimensec = stats.mtimensec;
+  out.ctime = stats.ctime;
+  out.ctimensec = stats.ctimensec;
+  out.btime = stats.btime;
+  out.btimensec = stats.btimensec;
 }
 
 export class AttributeChanger {
@@ -117,8 +111,8 @@ export class AttributeChanger {
     this.chown(inode, uid, gid);
     if (inode.type === S_IFLNK) return;
     // The system knows only us.
-    const bits = Number(this.#anchor.stat(inode).mode);
-    const lost = lostSetId(Number(before.mode), Number(before.gid), caller);
+    const bits = this.#anchor.stat(inode).mode;
+    const lost = lostSetId(before.mode, before.gid, caller);
     if ((bits & lost) !== 0) this.chmod(inode, bits & 0o7777 & ~lost);
   }
 
@@ -129,8 +123,16 @@ export class AttributeChanger {
     }
     const stats = this.#anchor.stat(inode);
     this.#clock.realtime(this.#now);
-    const atime = this.#time(change.valid, FATTR_ATIME, FATTR_ATIME_NOW, change.atime, change.atimensec, stats.atimeNs);
-    const mtime = this.#time(change.valid, FATTR_MTIME, FATTR_MTIME_NOW, change.mtime, change.mtimensec, stats.mtimeNs);
+    const { valid } = change;
+    const isAtimeSet = (valid & FATTR_ATIME) !== 0;
+    const isMtimeSet = (valid & FATTR_MTIME) !== 0;
+    const oldAtime = fileTime(stats.atime, stats.atimensec);
+    const oldMtime = fileTime(stats.mtime, stats.mtimensec);
+    const newAtime = isAtimeSet ? fileTime(change.atime, change.atimensec) : oldAtime;
+    const newMtime = isMtimeSet ? fileTime(change.mtime, change.mtimensec) : oldMtime;
+    const now = fileTime(this.#now.sec, this.#now.nsec);
+    const atime = (valid & FATTR_ATIME_NOW) !== 0 ? now : newAtime;
+    const mtime = (valid & FATTR_MTIME_NOW) !== 0 ? now : newMtime;
     this.#data.before(inode);
     if (inode.data !== undefined) futimesSync(inode.data.fd, atime, mtime);
     else this.#anchor.utimes(inode, atime, mtime);
@@ -144,13 +146,6 @@ export class AttributeChanger {
     this.#data.before(inode);
     throwErrno(native.utimes(this.#anchor.reach(inode), atime, mtime), 'utimensat');
     this.#data.after(inode);
-  }
-
-  #time(valid: number, set: number, setNow: number, sec: number, nsec: number, before: bigint): FileTime {
-    if ((valid & setNow) !== 0) return fileTime(this.#now.sec, this.#now.nsec);
-    if ((valid & set) !== 0) return fileTime(sec, nsec);
-    splitTime(before, time);
-    return fileTime(time.sec, time.nsec);
   }
 }
 
@@ -167,20 +162,4 @@ function fileTime(sec: number, nsec: number): FileTime {
   // Node's C part cuts off what is left; a sum that was rounded down would lose a whole microsecond.
   while ((seconds - sec) * 1e6 < us) seconds += seconds * Number.EPSILON;
   return seconds;
-}
-
-/** Writes seconds, rounded down, and nanoseconds. BigInt division would cost more than the system call. */
-export function splitTime(ns: bigint, out: Timespec): void {
-  // Off by one at most; the difference to the true nanoseconds fits 32 bits, so it is exact modulo 2 ** 32.
-  let sec = Math.floor(Number(ns) / NS_PER_SEC);
-  let nsec = (Number(BigInt.asUintN(32, ns)) - Math.imul(sec, NS_PER_SEC)) | 0;
-  if (nsec < 0) {
-    sec--;
-    nsec += NS_PER_SEC;
-  } else if (nsec >= NS_PER_SEC) {
-    sec++;
-    nsec -= NS_PER_SEC;
-  }
-  out.sec = sec;
-  out.nsec = nsec;
 }

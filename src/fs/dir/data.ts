@@ -8,7 +8,7 @@
  *
  * Each change of our own is framed by `before` and `after`, so that it is not taken for somebody else's.
  */
-import { type BigIntStats, constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
+import { constants, fchmodSync, fstatSync, ftruncateSync } from 'node:fs';
 import type { AddressSpace } from '../../host/address-space.ts';
 import type { PageBacking } from '../../host/file-pages.ts';
 import { type Caller, lostSetId } from '../../host/inode.ts';
@@ -17,16 +17,16 @@ import type { PageCache } from '../../host/page-cache.ts';
 import { SegmentList, slice } from '../../virtio/chain.ts';
 import { EACCES, ENFILE, EPERM, EROFS, type Errno, ETXTBSY, errnoName, OK } from '../../wire/errno.ts';
 import { O_ACCMODE, O_RDONLY, O_WRONLY, S_IFREG } from '../../wire/mode.ts';
-import { type Anchor, BIGINT } from './anchor.ts';
+import type { Anchor } from './anchor.ts';
 import { DescriptorSet } from './descriptors.ts';
 import { DirError, errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import { readAll, writeAll, writeSegments } from './io.ts';
+import type { Stat } from './stat.ts';
 
 export const ACCESS_READ = 1;
 export const ACCESS_WRITE = 2;
 const ACCESS_BOTH = ACCESS_READ | ACCESS_WRITE;
-const JUST_MADE = -1n;
 /** Open flags by ACCESS_* bits. */
 const FLAGS = [0, constants.O_RDONLY, constants.O_WRONLY, constants.O_RDWR] as const;
 
@@ -51,6 +51,7 @@ export class FileData {
       (inode) => {
         inode.data = undefined;
       },
+      (fd) => (this.#anchor as Anchor).close(fd),
     );
   }
 
@@ -68,7 +69,7 @@ export class FileData {
     this.#look(inode);
     this.#cached.add(inode);
     inode.suspect = false;
-    return this.#cache.createBackedSpace(new FileBacking(this, inode), inode.seenSize);
+    return this.#cache.createBackedSpace(new FileBacking(this, inode), inode.seen.size);
   }
 
   // ---- descriptors ---------------------------------------------------------------------------------------------
@@ -100,15 +101,13 @@ export class FileData {
     const kept = inode.data;
     if (kept === undefined) this.requireRoom();
     const fd = this.ensure(inode, need);
-    if (inode.openedCtime === JUST_MADE && inode.data === kept && inode.cached === undefined) {
-      inode.openedCtime = undefined;
-      return false;
-    }
-    let stats = fstatSync(fd, BIGINT);
-    const isSame = stats.ctimeNs === inode.openedCtime && Number(stats.size) === inode.openedSize;
-    if (!isSame && inode.data === kept && isIdle(inode)) stats = fstatSync(this.#open(inode, need), BIGINT);
-    inode.openedCtime = stats.ctimeNs;
-    inode.openedSize = Number(stats.size);
+    const { isNew } = inode;
+    inode.isNew = false;
+    if (isNew && inode.data === kept && inode.cached === undefined) return false;
+    let stats = this.#statOf(fd);
+    const isSame = inode.opened !== undefined && stats.hasContentOf(inode.opened);
+    if (!isSame && inode.data === kept && isIdle(inode)) stats = this.#statOf(this.#open(inode, need));
+    inode.opened = stats;
     this.refresh(inode, stats);
     return isSame;
   }
@@ -116,7 +115,7 @@ export class FileData {
   /** Takes over a descriptor that is open for reading and writing. */
   adopt(inode: DirInode, fd: number): void {
     inode.data = this.#descriptors.add(inode, fd, ACCESS_BOTH);
-    inode.openedCtime = JUST_MADE;
+    inode.isNew = true;
   }
 
   /** Opens what can be opened, because the file's last name is about to go; nothing if the mode forbids it. */
@@ -163,11 +162,11 @@ export class FileData {
   /** Writes pages back. May not touch the pages itself: the page cache is in the middle of something. */
   writeBack(inode: DirInode, pos: number, at: number, size: number): number {
     const fd = this.ensure(inode, ACCESS_WRITE);
-    this.#observe(inode, fstatSync(fd, BIGINT));
+    this.#observe(inode, this.#statOf(fd));
     const done = writeAll(fd, this.#cache.bytes, at, size, pos);
     // The rest failed, and says why when it fails again.
     if (done < size) writeAll(fd, this.#cache.bytes, at + done, size - done, pos + done);
-    inode.see(fstatSync(fd, BIGINT));
+    inode.seen = this.#statOf(fd);
     return size;
   }
 
@@ -237,14 +236,14 @@ export class FileData {
   // ---- changes by others ---------------------------------------------------------------------------------------
 
   /** Compares with what the pages belong to, and drops them if somebody else has changed the file. */
-  refresh(inode: DirInode, stats: BigIntStats): void {
+  refresh(inode: DirInode, stats: Stat): void {
     this.#observe(inode, stats);
     if (!inode.suspect) return;
     inode.suspect = false;
     const space = inode.cached;
     if (space === undefined) return;
     space.invalidate();
-    space.resize(inode.seenSize);
+    space.resize(inode.seen.size);
   }
 
   /** Call before a change of our own. */
@@ -254,32 +253,30 @@ export class FileData {
 
   /** Call after it. */
   after(inode: DirInode): void {
-    if (inode.cached !== undefined) inode.see(this.#stat(inode));
+    if (inode.cached !== undefined) inode.seen = this.#stat(inode);
   }
 
-  #observe(inode: DirInode, stats: BigIntStats): void {
-    if (
-      stats.mtimeNs === inode.seenMtime &&
-      stats.ctimeNs === inode.seenCtime &&
-      Number(stats.size) === inode.seenSize
-    ) {
-      return;
-    }
-    inode.see(stats);
+  #observe(inode: DirInode, stats: Stat): void {
+    if (stats.hasContentOf(inode.seen)) return;
+    inode.seen = stats;
     if (inode.cached !== undefined) inode.suspect = true;
   }
 
   /** As long as nothing is cached nobody keeps track of the size. */
   #look(inode: DirInode): void {
     try {
-      inode.see(this.#stat(inode));
+      inode.seen = this.#stat(inode);
     } catch (error) {
       // A stale file keeps the size it had; its pages cannot be filled, which is where its user hears of it.
       errnoOf(error);
     }
   }
 
-  #stat(inode: DirInode): BigIntStats {
+  #statOf(fd: number): Stat {
+    return (this.#anchor as Anchor).statOf(fd);
+  }
+
+  #stat(inode: DirInode): Stat {
     return (this.#anchor as Anchor).stat(inode);
   }
 

@@ -7,7 +7,6 @@
  *
  * INVARIANT: descriptors[d.index] === d for every open descriptor.
  */
-import { closeSync } from 'node:fs';
 import { assert } from '../../base/assert.ts';
 
 /** How far the hand moves in one `trim`: an operation must not pay for a long round over descriptors in use. */
@@ -35,13 +34,20 @@ export class DescriptorSet<Owner> {
   readonly #open: Descriptor<Owner>[] = [];
   readonly #mayClose: (owner: Owner) => boolean;
   readonly #closed: (owner: Owner) => void;
+  readonly #close: (fd: number) => void;
   #hand = 0;
 
-  /** `mayClose` says whether an owner can do without for now; `closed` hears that it must. */
-  constructor(limit: number, mayClose: (owner: Owner) => boolean, closed: (owner: Owner) => void) {
+  /** `mayClose` says whether an owner can do without for now; `closed` hears that it must; `close` does it. */
+  constructor(
+    limit: number,
+    mayClose: (owner: Owner) => boolean,
+    closed: (owner: Owner) => void,
+    close: (fd: number) => void,
+  ) {
     this.limit = limit;
     this.#mayClose = mayClose;
     this.#closed = closed;
+    this.#close = close;
   }
 
   get count(): number {
@@ -56,7 +62,7 @@ export class DescriptorSet<Owner> {
 
   close(descriptor: Descriptor<Owner>): void {
     this.#remove(descriptor);
-    closeSync(descriptor.fd);
+    this.#close(descriptor.fd);
   }
 
   /** While more than `limit` are open, closes some that have not been used lately and that are not needed. */

@@ -6,7 +6,7 @@
  * Every system call of this folder may throw; the public methods here are where that ends.
  * What node:fs lacks needs an optional package and the anchor by descriptors: see native.ts.
  */
-import { accessSync, closeSync, constants, fdatasyncSync, fsyncSync, statfsSync } from 'node:fs';
+import { accessSync, constants, fdatasyncSync, fsyncSync, statfsSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import type { DirStream, FileSystem, Outcome } from '../../host/file-system.ts';
@@ -80,15 +80,15 @@ export class DirFileSystem implements FileSystem<DirInode> {
       dropped: (inode) => this.#dropped(inode),
     };
     const useDescriptors = options.anchor === undefined ? hasDescriptorDirectory() : options.anchor === 'descriptors';
+    const native = useDescriptors && options.native !== false ? findNative(log) : undefined;
     const { table, anchor } = useDescriptors
-      ? openByDescriptor(options.path, hooks, limit, openMax)
+      ? openByDescriptor(options.path, hooks, { limit, total: openMax, at: native?.at })
       : openByPath(options.path, hooks);
     this.#table = table;
     this.#anchor = anchor;
     this.root = table.root;
     this.#idle = new IdleInodes(table, this.#data, options.idleMax);
     this.#data.connect(anchor);
-    const native = useDescriptors && options.native !== false ? findNative(log) : undefined;
     this.#ranges = new Ranges(anchor, this.#data, native);
     this.#attributes = new AttributeChanger(anchor, this.#data, options.clock, native);
     this.#names = new Names({ anchor, table, data: this.#data, attributes: this.#attributes, log, native });
@@ -378,7 +378,7 @@ function syncDirectory(anchor: Anchor, inode: DirInode): Errno {
   try {
     fsyncSync(fd);
   } finally {
-    closeSync(fd);
+    anchor.close(fd);
   }
   return OK;
 }

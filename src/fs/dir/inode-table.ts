@@ -5,11 +5,11 @@
  * INVARIANT: every inode in the table is shown, idle, or has children, or is the root.
  * INVARIANT: no two inodes in the table have the same number or the same identity.
  */
-import type { BigIntStats } from 'node:fs';
 import { assert } from '../../base/assert.ts';
 import type { ByteString } from '../../base/bytes.ts';
 import { S_IFMT } from '../../wire/mode.ts';
 import { DirInode, type SpaceMaker } from './inode.ts';
+import type { Stat } from './stat.ts';
 
 /** Numbers from here on are ours: for objects of other devices, and for real numbers that are too large. */
 export const FIRST_MIXED = 2 ** 52;
@@ -21,17 +21,17 @@ export interface TableHooks {
 }
 
 export class InodeTable {
-  readonly #rootDev: bigint;
+  readonly #rootDev: number;
   readonly #hooks: TableHooks;
   readonly #byIno = new Map<number, DirInode>();
-  /** Inodes with a mixed number, by "dev:ino". */
+  /** Inodes with a mixed number, by identity. */
   readonly #mixed = new Map<string, DirInode>();
   /** A time of birth that is not the time of change has been seen: so the system really keeps them. */
   #birthIsReal = false;
 
   readonly root: DirInode;
 
-  constructor(rootStats: BigIntStats, hooks: TableHooks) {
+  constructor(rootStats: Stat, hooks: TableHooks) {
     this.#rootDev = rootStats.dev;
     this.#hooks = hooks;
     this.root = this.insert(rootStats);
@@ -43,7 +43,7 @@ export class InodeTable {
   }
 
   /** Returns the known inode of the object. An inode whose number was given to another object leaves the table. */
-  find(stats: BigIntStats): DirInode | undefined {
+  find(stats: Stat): DirInode | undefined {
     const inode = this.#numbered(stats);
     if (inode === undefined || this.isSame(inode, stats)) return inode;
     this.#remove(inode);
@@ -51,27 +51,28 @@ export class InodeTable {
   }
 
   /** The object was made just now: what we know by its number is another one, which is no more. */
-  retire(stats: BigIntStats): void {
+  retire(stats: Stat): void {
     const inode = this.#numbered(stats);
     if (inode !== undefined) this.#remove(inode);
   }
 
   /** Tells whether the stats are of this very object. */
-  isSame(inode: DirInode, stats: BigIntStats): boolean {
-    if (stats.ino !== inode.realIno || stats.dev !== inode.realDev) return false;
-    if ((Number(stats.mode) & S_IFMT) !== inode.type) return false;
-    if (stats.birthtimeNs === inode.birth) return true;
+  isSame(inode: DirInode, stats: Stat): boolean {
+    const { met } = inode;
+    if (stats.inoLow !== met.inoLow || stats.inoHigh !== met.inoHigh || stats.dev !== met.dev) return false;
+    if ((stats.mode & S_IFMT) !== inode.type) return false;
+    if (stats.wasBornWith(met)) return true;
     this.#learnBirth(stats);
-    return !this.#birthIsReal || stats.birthtimeNs === 0n || inode.birth === 0n;
+    return !this.#birthIsReal || stats.hasNoBirth || met.hasNoBirth;
   }
 
-  insert(stats: BigIntStats): DirInode {
+  insert(stats: Stat): DirInode {
     this.#learnBirth(stats);
     const mixed = this.#isMixed(stats);
-    const inode = new DirInode(stats, mixed ? this.#mix(stats) : Number(stats.ino), this.#hooks.makeSpace);
+    const inode = new DirInode(stats, mixed ? this.#mix(stats) : stats.ino, this.#hooks.makeSpace);
     assert(!this.#byIno.has(inode.ino), 'an inode number is in use');
     this.#byIno.set(inode.ino, inode);
-    if (mixed) this.#mixed.set(`${stats.dev}:${stats.ino}`, inode);
+    if (mixed) this.#mixed.set(identityOf(stats), inode);
     return inode;
   }
 
@@ -128,9 +129,9 @@ export class InodeTable {
     }
   }
 
-  #numbered(stats: BigIntStats): DirInode | undefined {
-    if (!this.#isMixed(stats)) return this.#byIno.get(Number(stats.ino));
-    return this.#mixed.get(`${stats.dev}:${stats.ino}`);
+  #numbered(stats: Stat): DirInode | undefined {
+    if (!this.#isMixed(stats)) return this.#byIno.get(stats.ino);
+    return this.#mixed.get(identityOf(stats));
   }
 
   /** An object cannot be below itself: if our places say so, somebody moved directories and one of them is old. */
@@ -142,24 +143,29 @@ export class InodeTable {
 
   #remove(inode: DirInode): void {
     this.#byIno.delete(inode.ino);
-    this.#mixed.delete(`${inode.realDev}:${inode.realIno}`);
+    if (this.#isMixed(inode.met)) this.#mixed.delete(identityOf(inode.met));
   }
 
   /** Node answers 0 or ctime where no time of birth is kept, and systems other than Linux let programs set it. */
-  #learnBirth(stats: BigIntStats): void {
+  #learnBirth(stats: Stat): void {
     if (this.#birthIsReal || process.platform !== 'linux') return;
-    this.#birthIsReal = stats.birthtimeNs !== 0n && stats.birthtimeNs !== stats.ctimeNs;
+    this.#birthIsReal = !stats.hasNoBirth && !stats.wasBornWhenChanged;
   }
 
-  #isMixed(stats: BigIntStats): boolean {
-    return stats.dev !== this.#rootDev || stats.ino >= BigInt(FIRST_MIXED) || stats.ino <= 0n;
+  #isMixed(stats: Stat): boolean {
+    return stats.dev !== this.#rootDev || stats.ino >= FIRST_MIXED || stats.ino === 0;
   }
 
   /** A number from the identity, so that it is the same next time; the next free one if another object has it. */
-  #mix(stats: BigIntStats): number {
-    const hash = BigInt.asUintN(52, (stats.dev * 0x9e3779b97f4a7n) ^ (stats.ino * 0xd6e8feb86659fd93n));
+  #mix(stats: Stat): number {
+    const real = (BigInt(stats.inoHigh) << 32n) | BigInt(stats.inoLow);
+    const hash = BigInt.asUintN(52, (BigInt(stats.dev) * 0x9e3779b97f4a7n) ^ (real * 0xd6e8feb86659fd93n));
     let ino = FIRST_MIXED + Number(hash);
     while (this.#byIno.has(ino)) ino = ino === Number.MAX_SAFE_INTEGER ? FIRST_MIXED : ino + 1;
     return ino;
   }
+}
+
+function identityOf(stats: Stat): string {
+  return `${stats.dev}:${stats.inoHigh}:${stats.inoLow}`;
 }

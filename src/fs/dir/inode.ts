@@ -4,13 +4,13 @@
  *
  * INVARIANT: parent.children.get(name) === this while the inode has a place.
  */
-import type { BigIntStats } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { AddressSpace } from '../../host/address-space.ts';
 import { Inode } from '../../host/inode.ts';
 import { OK } from '../../wire/errno.ts';
 import { S_IFMT } from '../../wire/mode.ts';
 import type { Descriptor } from './descriptors.ts';
+import type { Stat } from './stat.ts';
 
 /** Makes the pages of a regular file when they are first wanted. */
 export type SpaceMaker = (inode: DirInode) => AddressSpace | undefined;
@@ -19,10 +19,8 @@ export class DirInode extends Inode {
   readonly type: number;
   /** The number that clients see. */
   readonly ino: number;
-  readonly realDev: bigint;
-  readonly realIno: bigint;
-  /** Time of birth in nanoseconds, 0 if the system does not know: tells a reused inode number from the old object. */
-  readonly birth: bigint;
+  /** How it was when it was met: device, number and time of birth tell it from all others. */
+  readonly met: Stat;
 
   /** Where the object was last seen; undefined for the root, and once that name is gone. */
   parent: DirInode | undefined = undefined;
@@ -40,19 +38,17 @@ export class DirInode extends Inode {
   data: Descriptor<DirInode> | undefined = undefined;
   /** Open handles. */
   opens = 0;
-  /** The time of change that the last OPEN found; −1n: we have just made the file, and nobody has opened it. */
-  openedCtime: bigint | undefined = undefined;
-  /** The size that it found: two changes may have one time. */
-  openedSize = 0;
+  /** What the last OPEN found. */
+  opened: Stat | undefined = undefined;
+  /** We have just made the file, and nobody has opened it. */
+  isNew = false;
   /** That was also what the OPEN before it found. */
   isUnchanged = false;
   /** A symbolic link's text; it never changes. */
   target: ByteString | undefined = undefined;
 
   /** The state of the file that the cached pages belong to. */
-  seenSize: number;
-  seenMtime: bigint;
-  seenCtime: bigint;
+  seen: Stat;
   /** Somebody else has changed the file since: the clean pages are wrong. */
   suspect = false;
   /** A write-back failed and nobody has been told yet. */
@@ -61,16 +57,12 @@ export class DirInode extends Inode {
   readonly #makeSpace: SpaceMaker;
   #space: AddressSpace | undefined = undefined;
 
-  constructor(stats: BigIntStats, ino: number, makeSpace: SpaceMaker) {
+  constructor(stats: Stat, ino: number, makeSpace: SpaceMaker) {
     super();
-    this.type = Number(stats.mode) & S_IFMT;
+    this.type = stats.mode & S_IFMT;
     this.ino = ino;
-    this.realDev = stats.dev;
-    this.realIno = stats.ino;
-    this.birth = stats.birthtimeNs;
-    this.seenSize = Number(stats.size);
-    this.seenMtime = stats.mtimeNs;
-    this.seenCtime = stats.ctimeNs;
+    this.met = stats;
+    this.seen = stats;
     this.#makeSpace = makeSpace;
   }
 
@@ -87,12 +79,5 @@ export class DirInode extends Inode {
   /** Forgets the pages, which somebody has destroyed. */
   dropSpace(): void {
     this.#space = undefined;
-  }
-
-  /** Records the state that the pages now belong to. */
-  see(stats: BigIntStats): void {
-    this.seenSize = Number(stats.size);
-    this.seenMtime = stats.mtimeNs;
-    this.seenCtime = stats.ctimeNs;
   }
 }

@@ -10,11 +10,10 @@ import { createRequire } from 'node:module';
 import type { ByteString } from '../../base/bytes.ts';
 import type { Outcome } from '../../host/file-system.ts';
 import { EINTR, EINVAL, type Errno, OK } from '../../wire/errno.ts';
+import type { AtCalls } from './at.ts';
 import type { Native, NativeTime } from './native.ts';
+import { makeNativeAt, type NativeFunction } from './native-at.ts';
 import type { Path } from './path.ts';
-
-type Argument = number | Uint8Array;
-type NativeFunction = (...args: Argument[]) => number;
 
 /** As much of the package as we use. */
 interface Koffi {
@@ -56,6 +55,7 @@ export function loadKoffi(): Native | string | undefined {
 }
 
 class KoffiCalls implements Native {
+  readonly at: AtCalls | undefined;
   readonly #koffi: Koffi;
   readonly #libc: Functions;
   readonly #renameat2: NativeFunction | undefined;
@@ -72,6 +72,10 @@ class KoffiCalls implements Native {
     ]);
     this.#libc = Object.fromEntries(entries) as Functions;
     this.#renameat2 = optional(() => library.func('renameat2', ...RENAME));
+    this.at = makeNativeAt(
+      (name, result, args) => optional(() => library.func(name, result, args)),
+      () => koffi.errno(),
+    );
   }
 
   getxattr(object: Path, name: ByteString, into: Uint8Array): Outcome {

@@ -9,6 +9,7 @@ import type { ByteString } from '../../base/bytes.ts';
 import type { Outcome } from '../../host/file-system.ts';
 import type { Log } from '../../host/log.ts';
 import type { Errno } from '../../wire/errno.ts';
+import type { AtCalls } from './at.ts';
 import { loadKoffi } from './native-koffi.ts';
 import type { Path } from './path.ts';
 
@@ -22,6 +23,8 @@ export interface NativeTime {
 }
 
 export interface Native {
+  /** Calls relative to descriptors; undefined where the system lacks one. */
+  readonly at: AtCalls | undefined;
   /** Writes an attribute of the object into `into`; returns its size. */
   getxattr(object: Path, name: ByteString, into: Uint8Array): Outcome;
   setxattr(object: Path, name: ByteString, value: Uint8Array, flags: number): Errno;

@@ -65,7 +65,7 @@ export class Ranges {
       const found = this.#native.seek(fd, pos, whence);
       if (found !== -EINVAL) return found;
     }
-    const fileSize = Number(this.#anchor.stat(inode).size);
+    const fileSize = this.#anchor.stat(inode).size;
     if (pos >= fileSize) return -ENXIO;
     if (whence === SEEK_DATA) return pos;
     return whence === SEEK_HOLE ? fileSize : -ENXIO;
@@ -81,7 +81,7 @@ export class Ranges {
     killer: Caller | undefined,
   ): Errno {
     this.#data.before(inode);
-    const oldSize = inode.seenSize;
+    const oldSize = inode.seen.size;
     const errno = native.fallocate(fd, mode, pos, size);
     // Without `after`: if some of it was done, that is noticed like a change by somebody else.
     if (errno !== OK) return errno;
@@ -89,7 +89,7 @@ export class Ranges {
     const end = Math.min(pos + size, oldSize);
     if ((mode & ~FALLOC_FL_KEEP_SIZE) !== 0 && pos < end) inode.cached?.punch(pos, end - pos);
     this.#data.after(inode);
-    return inode.cached?.resize(inode.seenSize) ?? OK;
+    return inode.cached?.resize(inode.seen.size) ?? OK;
   }
 }
 
