@@ -17,6 +17,7 @@ import { type Descriptor, DescriptorSet } from './descriptors.ts';
 import { DirError, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import type { Listing } from './listing.ts';
 import type { Path } from './path.ts';
 import type { Stat } from './stat.ts';
 
@@ -144,6 +145,10 @@ export class LinuxAnchor implements Anchor {
 
   close(fd: number): void {
     this.#calls.close(fd);
+  }
+
+  list(directory: DirInode, into: Listing): void {
+    this.#calls.list(this.#self(directory), into);
   }
 
   chmod(inode: DirInode, mode: number): void {

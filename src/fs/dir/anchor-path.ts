@@ -25,6 +25,7 @@ import { DescriptorSet } from './descriptors.ts';
 import { DirError, errnoOf } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import type { InodeTable } from './inode-table.ts';
+import { type Listing, listByPath } from './listing.ts';
 import { type Path, pathOfBytes } from './path.ts';
 import { type Stat, statOfNode } from './stat.ts';
 
@@ -113,6 +114,10 @@ export class PathAnchor implements Anchor {
     if (this.#table.isSame(inode, this.statOf(fd))) return fd;
     this.close(fd);
     throw new DirError(ESTALE, `'${inode.name}' is another object now`);
+  }
+
+  list(directory: DirInode, into: Listing): void {
+    listByPath(this.reach(directory), into);
   }
 
   chmod(inode: DirInode, mode: number): void {

@@ -7,6 +7,7 @@
  */
 import type { ByteString } from '../../base/bytes.ts';
 import type { DirInode } from './inode.ts';
+import type { Listing } from './listing.ts';
 import type { Path } from './path.ts';
 import type { Stat } from './stat.ts';
 
@@ -40,6 +41,8 @@ export interface Anchor {
   openNameless(directory: DirInode, flags: number, mode: number): number;
   /** Closes what `pin`, `create`, `open` or `openNameless` opened: nobody else may, see at.ts. */
   close(fd: number): void;
+  /** Adds the directory's entries, "." and ".." excepted. */
+  list(directory: DirInode, into: Listing): void;
   chmod(inode: DirInode, mode: number): void;
   chown(inode: DirInode, uid: number, gid: number): void;
   utimes(inode: DirInode, atime: FileTime, mtime: FileTime): void;

@@ -5,6 +5,7 @@
 import { type BigIntStats, closeSync, fstatSync, lstatSync, openSync, readlinkSync, unlinkSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import { BIGINT, PROBE } from './anchor.ts';
+import { type Listing, listByPath } from './listing.ts';
 import { type Path, pathOfBytes } from './path.ts';
 import { type Stat, statOfNode } from './stat.ts';
 
@@ -17,6 +18,8 @@ export interface AtCalls {
   open(path: Path, flags: number, mode: number): number;
   openAt(directory: number, name: ByteString, flags: number, mode: number): number;
   unlinkAt(directory: number, name: ByteString): void;
+  /** Adds the entries of the directory that procfs's link leads to. */
+  list(directory: string, into: Listing): void;
   /**
    * Closes what was opened here. In a worker Node keeps track of what its own calls open and close, and closes the rest
    * when the worker ends: so who opens must close.
@@ -56,6 +59,10 @@ export class ProcfsCalls implements AtCalls {
 
   unlinkAt(directory: number, name: ByteString): void {
     unlinkSync(this.pathAt(directory, name));
+  }
+
+  list(directory: string, into: Listing): void {
+    listByPath(directory, into);
   }
 
   close(fd: number): void {

@@ -4,14 +4,14 @@ import type { ByteString } from '../../base/bytes.ts';
 import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../../wire/mode.ts';
 import type { Path } from './path.ts';
 
-/** SPEC: libfuse, FUSE_UNKNOWN_INO: programs expect a number that is not 0. */
-export const UNKNOWN_INO = 0xffff_ffff;
+/** No object has it. */
+export const UNTOLD_INO = 0;
 
 export class Listing {
   readonly names: ByteString[] = [];
   /** S_IFMT bits; 0 = unknown. */
   readonly types: number[] = [];
-  /** The system's inode numbers; UNKNOWN_INO where it was not asked. */
+  /** The system's inode numbers; UNTOLD_INO if the listing has none. */
   readonly inos: number[] = [];
 
   clear(): void {
@@ -30,7 +30,7 @@ export class Listing {
 /** As strings with one unit per byte: a buffer for each name would cost more than the system calls. */
 export function listByPath(path: Path, into: Listing): void {
   for (const entry of readdirSync(path, { encoding: 'latin1', withFileTypes: true })) {
-    into.add(entry.name as ByteString, typeOf(entry), UNKNOWN_INO);
+    into.add(entry.name as ByteString, typeOf(entry), UNTOLD_INO);
   }
 }
 

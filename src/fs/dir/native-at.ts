@@ -4,10 +4,13 @@
  * SPEC: statx(2), openat(2), unlinkat(2).
  */
 import { Buffer } from 'node:buffer';
+import { constants } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import { EINTR, ENAMETOOLONG, ENOENT, type Errno } from '../../wire/errno.ts';
 import type { AtCalls } from './at.ts';
 import { DirError } from './errors.ts';
+import { type Listing, listByPath } from './listing.ts';
+import { NativeLister } from './native-list.ts';
 import type { Path } from './path.ts';
 import { Stat } from './stat.ts';
 
@@ -28,6 +31,7 @@ const TWO_32 = 2 ** 32;
 
 /** Far more than any file system's limit. */
 const NAME_ROOM = 4096;
+const O_DIRECTORY = constants.O_DIRECTORY ?? 0;
 /** A 64-bit number as two words, in the machine's order. */
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const LOW = IS_LITTLE_ENDIAN ? 0 : 1;
@@ -67,20 +71,25 @@ export function makeNativeAt(find: Finder, errno: () => number): AtCalls | undef
   if (statx === undefined || openat === undefined || unlinkat === undefined || close === undefined) return undefined;
   const root = Buffer.from('/\0');
   if (statx(0, root, 0, STATX_BASIC_STATS_BTIME, Buffer.alloc(STATX_SIZE)) !== 0) return undefined;
-  return new NativeAt({ statx, openat, unlinkat, close }, errno);
+  const getdents = find('getdents64', 'int64', ['int', 'void *', 'uint64']);
+  const lister = getdents === undefined ? undefined : new NativeLister(getdents, errno);
+  return new NativeAt({ statx, openat, unlinkat, close }, lister, errno);
 }
 
 class NativeAt implements AtCalls {
   readonly #calls: Functions;
   readonly #errno: () => number;
+  /** Old C libraries have no getdents64. */
+  readonly #lister: NativeLister | undefined;
   readonly #name = new Uint8Array(NAME_ROOM);
   readonly #nothing = new Uint8Array(1);
   readonly #answer = new ArrayBuffer(STATX_SIZE);
   readonly #bytes = new Uint8Array(this.#answer);
   readonly #words = new Uint32Array(this.#answer);
 
-  constructor(calls: Functions, errno: () => number) {
+  constructor(calls: Functions, lister: NativeLister | undefined, errno: () => number) {
     this.#calls = calls;
+    this.#lister = lister;
     this.#errno = errno;
   }
 
@@ -111,6 +120,19 @@ class NativeAt implements AtCalls {
 
   close(fd: number): void {
     if (this.#calls.close(fd) < 0) throw new DirError(this.#errno() as Errno, 'close');
+  }
+
+  list(directory: string, into: Listing): void {
+    if (this.#lister === undefined) {
+      listByPath(directory, into);
+      return;
+    }
+    const fd = this.open(directory, O_DIRECTORY, 0);
+    try {
+      this.#lister.list(fd, into);
+    } finally {
+      this.close(fd);
+    }
   }
 
   #open(directory: number, path: Uint8Array, flags: number, mode: number): number {

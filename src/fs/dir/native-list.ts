@@ -6,7 +6,7 @@ import { Buffer } from 'node:buffer';
 import type { ByteString } from '../../base/bytes.ts';
 import { EINTR, type Errno } from '../../wire/errno.ts';
 import { DirError } from './errors.ts';
-import { type Listing, UNKNOWN_INO } from './listing.ts';
+import type { Listing } from './listing.ts';
 import type { NativeFunction } from './native-at.ts';
 
 const ROOM = 65536;
@@ -52,7 +52,7 @@ export class NativeLister {
   /** The names are parts of one string: cheaper than a string from the bytes of each. */
   #take(size: number, into: Listing): void {
     const view = this.#view;
-    const text = this.#bytes.latin1Slice(0, size);
+    const text = this.#bytes.toString('latin1', 0, size);
     for (let at = 0; at < size; ) {
       const end = at + view.getUint16(at + AT_RECLEN, IS_LITTLE_ENDIAN);
       let nameEnd = Math.max(at + AT_NAME, end - TAIL);
@@ -64,10 +64,10 @@ export class NativeLister {
     }
   }
 
+  /** Not exact where it is too large to be used. */
   #inoAt(at: number): number {
     const low = this.#view.getUint32(IS_LITTLE_ENDIAN ? at : at + 4, IS_LITTLE_ENDIAN);
     const high = this.#view.getUint32(IS_LITTLE_ENDIAN ? at + 4 : at, IS_LITTLE_ENDIAN);
-    const ino = high * TWO_32 + low;
-    return Number.isSafeInteger(ino) && ino > 0 ? ino : UNKNOWN_INO;
+    return high * TWO_32 + low;
   }
 }

@@ -3,29 +3,27 @@
  * entry that stays is listed exactly once, whatever comes and goes meanwhile. Cookie n resumes after the n-th entry;
  * "." and ".." are the first two.
  *
- * node:fs tells no inode numbers: an entry that is not known is asked for its own, unless the client looks it up too.
- * What cannot be asked, or is on another device, carries FUSE's "unknown inode number".
+ * node:fs tells no inode numbers, native system calls do. Without, an entry that is not known is asked for its own, unless
+ * the client looks it up too. What cannot be asked, or is on another device, carries FUSE's "unknown inode number".
  */
-import { type Dirent, lstatSync, readdirSync } from 'node:fs';
 import type { ByteString } from '../../base/bytes.ts';
 import type { DirSink, DirStream } from '../../host/file-system.ts';
 import { ENOENT, type Errno, OK } from '../../wire/errno.ts';
-import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../../wire/mode.ts';
+import { S_IFDIR } from '../../wire/mode.ts';
 import type { Anchor } from './anchor.ts';
 import { errnoOf, isErrno } from './errors.ts';
 import type { DirInode } from './inode.ts';
 import { FIRST_MIXED } from './inode-table.ts';
+import { Listing, UNTOLD_INO } from './listing.ts';
 
 /** SPEC: libfuse, FUSE_UNKNOWN_INO: programs expect a number that is not 0. */
 const UNKNOWN_INO = 0xffff_ffff;
-const QUIET = { throwIfNoEntry: false } as const;
 
 export class DirectoryStream implements DirStream {
   readonly #anchor: Anchor;
   readonly #directory: DirInode;
   readonly #closed: () => void;
-  readonly #names: ByteString[] = [];
-  readonly #types: number[] = [];
+  readonly #listing = new Listing();
 
   constructor(anchor: Anchor, directory: DirInode, closed: () => void) {
     this.#anchor = anchor;
@@ -34,14 +32,14 @@ export class DirectoryStream implements DirStream {
   }
 
   read(offset: number, sink: DirSink): Errno {
+    const { names, types } = this.#listing;
     try {
-      if (offset === 0 || this.#names.length === 0) this.#takeSnapshot();
+      if (offset === 0 || names.length === 0) this.#takeSnapshot();
     } catch (error) {
       return errnoOf(error);
     }
-    for (let i = offset; i < this.#names.length; i++) {
-      if (!sink.add(this.#names[i] as ByteString, this.#inoOf(i, sink.knowsIno), this.#types[i] as number, i + 1))
-        break;
+    for (let i = offset; i < names.length; i++) {
+      if (!sink.add(names[i] as ByteString, this.#inoOf(i, sink.knowsIno), types[i] as number, i + 1)) break;
     }
     return OK;
   }
@@ -51,56 +49,39 @@ export class DirectoryStream implements DirStream {
   }
 
   #takeSnapshot(): void {
-    this.#names.length = 0;
-    this.#types.length = 0;
-    this.#push('.' as ByteString, S_IFDIR);
-    this.#push('..' as ByteString, S_IFDIR);
-    for (const entry of this.#list()) this.#push(entry.name as ByteString, typeOf(entry));
-  }
-
-  #push(name: ByteString, type: number): void {
-    this.#names.push(name);
-    this.#types.push(type);
-  }
-
-  /** As strings with one unit per byte: a buffer for each name would cost more than the system calls. */
-  #list(): Dirent[] {
+    const directory = this.#directory;
+    const listing = this.#listing;
+    listing.clear();
+    listing.add('.' as ByteString, S_IFDIR, directory.ino);
+    listing.add('..' as ByteString, S_IFDIR, (directory.parent ?? directory).ino);
     try {
-      return readdirSync(this.#anchor.reach(this.#directory), { encoding: 'latin1', withFileTypes: true });
+      this.#anchor.list(directory, listing);
     } catch (error) {
       // A directory that was removed while it is open has no entries. SPEC: readdir(3) of the C library.
-      if (isErrno(error, ENOENT)) return [];
-      throw error;
+      if (!isErrno(error, ENOENT)) throw error;
     }
   }
 
   #inoOf(index: number, isLookedUp: boolean): number {
-    if (index === 0) return this.#directory.ino;
-    if (index === 1) return (this.#directory.parent ?? this.#directory).ino;
-    const name = this.#names[index] as ByteString;
+    const ino = this.#listing.inos[index] as number;
+    if (index < 2) return ino;
+    const name = this.#listing.names[index] as ByteString;
     const known = this.#directory.children?.get(name);
     if (known !== undefined || isLookedUp) return known?.ino ?? UNKNOWN_INO;
-    return this.#askFor(name);
+    // Here our numbers are not the system's.
+    if (this.#directory.ino >= FIRST_MIXED) return UNKNOWN_INO;
+    const real = ino === UNTOLD_INO ? this.#askFor(name) : ino;
+    return real < FIRST_MIXED ? real : UNKNOWN_INO;
   }
 
   #askFor(name: ByteString): number {
     try {
-      const stats = lstatSync(this.#anchor.child(this.#directory, name), QUIET);
-      const isOurs = stats !== undefined && stats.dev === Number(this.#directory.realDev) && stats.ino < FIRST_MIXED;
-      return isOurs ? stats.ino : UNKNOWN_INO;
-    } catch {
+      const stats = this.#anchor.find(this.#directory, name);
+      return stats?.dev === this.#directory.met.dev ? stats.ino : UNKNOWN_INO;
+    } catch (error) {
       // A directory that may be listed and not searched.
+      errnoOf(error);
       return UNKNOWN_INO;
     }
   }
-}
-
-function typeOf(entry: Dirent): number {
-  if (entry.isFile()) return S_IFREG;
-  if (entry.isDirectory()) return S_IFDIR;
-  if (entry.isSymbolicLink()) return S_IFLNK;
-  if (entry.isFIFO()) return S_IFIFO;
-  if (entry.isSocket()) return S_IFSOCK;
-  if (entry.isCharacterDevice()) return S_IFCHR;
-  return entry.isBlockDevice() ? S_IFBLK : 0;
 }
