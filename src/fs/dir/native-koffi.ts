@@ -34,6 +34,8 @@ const SIGNATURES = {
   mknod: ['int', ['void *', 'uint32', 'uint64']],
   linkat: ['int', ['int', 'void *', 'int', 'void *', 'int']],
   fallocate: ['int', ['int', 'int', 'int64', 'int64']],
+  read: ['int64', ['int', 'void *', 'uint64']],
+  write: ['int64', ['int', 'void *', 'uint64']],
   lseek: ['int64', ['int', 'int64', 'int']],
   utimensat: ['int', ['int', 'void *', 'void *', 'int']],
 } as const;
@@ -117,6 +119,14 @@ class KoffiCalls implements Native {
 
   seek(fd: number, pos: number, whence: number): Outcome {
     return this.#count(this.#libc.lseek(fd, pos, whence));
+  }
+
+  read(fd: number, into: Uint8Array): Outcome {
+    return this.#count(this.#libc.read(fd, into, into.length));
+  }
+
+  write(fd: number, from: Uint8Array, size: number): Outcome {
+    return this.#count(this.#libc.write(fd, from, size));
   }
 
   utimes(object: Path, atime: NativeTime, mtime: NativeTime): Errno {

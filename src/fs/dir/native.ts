@@ -40,6 +40,12 @@ export interface Native {
   fallocate(fd: number, mode: number, pos: number, size: number): Errno;
   /** SEEK_DATA or SEEK_HOLE. */
   seek(fd: number, pos: number, whence: number): Outcome;
+  /**
+   * read(2) and write(2) of a device, where each call is one message: with less around them than node:fs has. Return
+   * the count, or an errno negated, EINTR included.
+   */
+  read(fd: number, into: Uint8Array): Outcome;
+  write(fd: number, from: Uint8Array, size: number): Outcome;
   utimes(object: Path, atime: NativeTime, mtime: NativeTime): Errno;
 }
 

@@ -8,15 +8,25 @@ export interface FuseDevice {
   write(bytes: Uint8Array, size: number): number;
 }
 
+/** System calls that return what node:fs would throw: an errno, negated. */
+export interface DeviceCalls {
+  read(fd: number, into: Uint8Array): number;
+  write(fd: number, from: Uint8Array, size: number): number;
+}
+
 /** /dev/fuse, open and mounted, as a descriptor of this process. */
 export class DescriptorDevice implements FuseDevice {
   readonly #fd: number;
+  readonly #calls: DeviceCalls | undefined;
 
-  constructor(fd: number) {
+  /** `calls`: instead of node:fs. */
+  constructor(fd: number, calls?: DeviceCalls) {
     this.#fd = fd;
+    this.#calls = calls;
   }
 
   read(bytes: Uint8Array): number {
+    if (this.#calls !== undefined) return this.#calls.read(this.#fd, bytes);
     try {
       return readSync(this.#fd, bytes, 0, bytes.length, null);
     } catch (error) {
@@ -25,6 +35,7 @@ export class DescriptorDevice implements FuseDevice {
   }
 
   write(bytes: Uint8Array, size: number): number {
+    if (this.#calls !== undefined) return this.#calls.write(this.#fd, bytes, size);
     try {
       return writeSync(this.#fd, bytes, 0, size, null);
     } catch (error) {

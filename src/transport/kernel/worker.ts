@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { SystemClock } from '../../base/clock.ts';
 import { InlineDoorbell } from '../../base/doorbell.ts';
 import { instantiate } from '../../dax/instantiate.ts';
+import { findNative } from '../../fs/dir/native.ts';
 import { MemoryFileSystem } from '../../fs/memory.ts';
 import { ReadOnlyFileSystem } from '../../fs/read-only.ts';
 import type { Log } from '../../host/log.ts';
@@ -13,7 +14,7 @@ import { HostCore } from '../../worker/host-core.ts';
 import type { FileSystemSpec } from '../../worker/host-options.ts';
 import { type MemoryMap, planMemory } from '../../worker/memory-map.ts';
 import { wasmModule } from '../../worker/wasm-modules.ts';
-import { DescriptorDevice } from './device.ts';
+import { DescriptorDevice, type DeviceCalls } from './device.ts';
 import { groupsOf } from './groups.ts';
 import type { KernelReport, KernelWorkerData, KernelWorkerMessage } from './kernel-mount.ts';
 import { KernelServer, kernelRoom } from './kernel-server.ts';
@@ -55,7 +56,7 @@ async function serve(data: KernelWorkerData): Promise<void> {
   const nap = new Int32Array(new SharedArrayBuffer(4));
   const session = core.server.openSession(sessionOptions(options));
   const server = new KernelServer({
-    device: new DescriptorDevice(data.fd),
+    device: new DescriptorDevice(data.fd, deviceCalls(spec)),
     session,
     buffer: memory.buffer,
     at,
@@ -69,6 +70,11 @@ async function serve(data: KernelWorkerData): Promise<void> {
   server.run();
   session.close();
   tell({ type: 'ended', report: { requests: server.requests, leaks: finish(core, session, atStart) } });
+}
+
+/** A program that asked for none gets no native calls. */
+function deviceCalls(spec: FileSystemSpec): DeviceCalls | undefined {
+  return spec.type === 'dir' && spec.native === false ? undefined : findNative(log);
 }
 
 function poolOf(spec: FileSystemSpec): { cacheSize: number } {
