@@ -372,6 +372,15 @@ describe('numbers and errors', () => {
     expect(table.insert(stats(1n, 7n, { birthtimeNs: 2n }))).not.toBe(old);
   });
 
+  test.runIf(process.platform === 'linux')('an idle file whose number was reused leaves its place', () => {
+    const table = makeTable();
+    const old = table.insert(stats(1n, 7n));
+    table.place(old, table.root, name('a'));
+    old.idle = true;
+    expect(table.find(stats(1n, 7n, { birthtimeNs: 2n }))).toBeUndefined();
+    expect([old.idle, old.parent, table.root.children?.size]).toEqual([false, undefined, 0]);
+  });
+
   test('times are split into seconds and nanoseconds exactly, before 1970 too', () => {
     const prng = new Prng(1);
     const out = { sec: 0, nsec: 0 };

@@ -46,14 +46,14 @@ export class InodeTable {
   find(stats: Stat): DirInode | undefined {
     const inode = this.#numbered(stats);
     if (inode === undefined || this.isSame(inode, stats)) return inode;
-    this.#remove(inode);
+    this.#supersede(inode);
     return undefined;
   }
 
   /** The object was made just now: what we know by its number is another one, which is no more. */
   retire(stats: Stat): void {
     const inode = this.#numbered(stats);
-    if (inode !== undefined) this.#remove(inode);
+    if (inode !== undefined) this.#supersede(inode);
   }
 
   /** Tells whether the stats are of this very object. */
@@ -139,6 +139,12 @@ export class InodeTable {
     for (let at: DirInode | undefined = parent; at !== undefined; at = at.parent) {
       if (at.parent === inode) this.displace(at);
     }
+  }
+
+  /** Its number is another object's now: nobody will ask for its pages again. */
+  #supersede(inode: DirInode): void {
+    this.#remove(inode);
+    if (inode.idle) this.wake(inode);
   }
 
   #remove(inode: DirInode): void {
