@@ -381,6 +381,18 @@ describe('numbers and errors', () => {
     expect([old.idle, old.parent, table.root.children?.size]).toEqual([false, undefined, 0]);
   });
 
+  test('a directory that is said to be in itself has no known place', () => {
+    const table = makeTable();
+    const directory = table.insert(stats(1n, 7n, { mode: 0o40755n }));
+    directory.shown = true;
+    table.place(directory, table.root, name('a'));
+    table.place(directory, directory, name('b'));
+    expect([directory.parent, table.root.children?.size, directory.children?.size ?? 0]).toEqual([undefined, 0, 0]);
+    directory.shown = false;
+    table.collect(directory);
+    expect(table.count).toBe(1);
+  });
+
   test('times are split into seconds and nanoseconds exactly, before 1970 too', () => {
     const prng = new Prng(1);
     const out = { sec: 0, nsec: 0 };

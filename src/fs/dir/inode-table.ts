@@ -80,6 +80,11 @@ export class InodeTable {
   place(inode: DirInode, parent: DirInode, name: ByteString): void {
     if (inode.parent === parent && inode.name === name) return;
     if (inode === this.root) return;
+    // Nor can it be in itself: what was moved there was something else, and the place that we knew is old.
+    if (inode === parent) {
+      this.displace(inode);
+      return;
+    }
     if (inode.children !== undefined) this.#breakLoop(inode, parent);
     parent.children ??= new Map();
     const other = parent.children.get(name);
