@@ -10,7 +10,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   symlinkSync,
   unlinkSync,
   writeFileSync,
@@ -19,17 +18,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { ManualClock } from '../../src/base/clock.ts';
-import { Prng } from '../../src/base/prng.ts';
 import type { Anchor } from '../../src/fs/dir/anchor.ts';
 import { ACCESS_READ, FileData } from '../../src/fs/dir/data.ts';
 import { DirFileSystem } from '../../src/fs/dir/dir.ts';
-import { DirError, errnoOf } from '../../src/fs/dir/errors.ts';
 import type { DirInode } from '../../src/fs/dir/inode.ts';
-import { InodeTable } from '../../src/fs/dir/inode-table.ts';
-import { splitTime, statOfNode } from '../../src/fs/dir/stat.ts';
+import { statOfNode } from '../../src/fs/dir/stat.ts';
 import { Attr } from '../../src/host/inode.ts';
 import { silentLog } from '../../src/host/log.ts';
-import { EACCES, EIO, ESTALE } from '../../src/wire/errno.ts';
 import { FATTR_FLAGS } from '../../src/wire/flags.ts';
 import { O_RDONLY, O_RDWR, S_IFREG } from '../../src/wire/mode.ts';
 import { ANCHORS, bootDir, check, errnoOfResult, name, ok, openBelow } from '../fakes/dir-world.ts';
@@ -346,69 +341,5 @@ describe.runIf(process.platform === 'linux')('descriptors', () => {
     expect(world.fs.descriptorCount).toBeLessThan(10);
     world.write(file, 0, 'deep');
     expect(world.read(file)).toBe('deep');
-  });
-});
-
-describe('numbers and errors', () => {
-  const NONE = statSync('/', { bigint: true });
-  const stats = (dev: bigint, ino: bigint, extra = {}) =>
-    statOfNode({ ...NONE, dev, ino, mode: 0o100644n, ctimeNs: 5n, birthtimeNs: 1n, ...extra });
-  const makeTable = () => new InodeTable(stats(1n, 2n), { makeSpace: () => undefined, dropped: () => {} });
-
-  test('objects of other devices get numbers that are safe, unique and the same next time', () => {
-    const table = makeTable();
-    const inodes = [stats(1n, 7n), stats(2n, 7n), stats(3n, 7n), stats(1n, 2n ** 63n)].map((s) => table.insert(s));
-    expect(inodes[0]!.ino).toBe(7);
-    expect(new Set(inodes.map((inode) => inode.ino)).size).toBe(4);
-    for (const inode of inodes) expect(Number.isSafeInteger(inode.ino)).toBe(true);
-    expect(makeTable().insert(stats(2n, 7n)).ino).toBe(inodes[1]!.ino);
-    expect(table.find(stats(2n, 7n))).toBe(inodes[1]);
-  });
-
-  test.runIf(process.platform === 'linux')('a reused inode number is told by the time of birth', () => {
-    const table = makeTable();
-    const old = table.insert(stats(1n, 7n));
-    expect(table.find(stats(1n, 7n, { birthtimeNs: 2n }))).toBeUndefined();
-    expect(table.insert(stats(1n, 7n, { birthtimeNs: 2n }))).not.toBe(old);
-  });
-
-  test.runIf(process.platform === 'linux')('an idle file whose number was reused leaves its place', () => {
-    const table = makeTable();
-    const old = table.insert(stats(1n, 7n));
-    table.place(old, table.root, name('a'));
-    old.idle = true;
-    expect(table.find(stats(1n, 7n, { birthtimeNs: 2n }))).toBeUndefined();
-    expect([old.idle, old.parent, table.root.children?.size]).toEqual([false, undefined, 0]);
-  });
-
-  test('a directory that is said to be in itself has no known place', () => {
-    const table = makeTable();
-    const directory = table.insert(stats(1n, 7n, { mode: 0o40755n }));
-    directory.shown = true;
-    table.place(directory, table.root, name('a'));
-    table.place(directory, directory, name('b'));
-    expect([directory.parent, table.root.children?.size, directory.children?.size ?? 0]).toEqual([undefined, 0, 0]);
-    directory.shown = false;
-    table.collect(directory);
-    expect(table.count).toBe(1);
-  });
-
-  test('times are split into seconds and nanoseconds exactly, before 1970 too', () => {
-    const prng = new Prng(1);
-    const out = { sec: 0, nsec: 0 };
-    for (let i = 0; i < 10_000; i++) {
-      const sec = BigInt(prng.below(2 ** 33)) - 2n ** 32n;
-      const nsec = prng.chance(0.3) ? prng.pick([0, 1, 127, 999_999_872, 999_999_999]) : prng.below(1_000_000_000);
-      splitTime(sec * 1_000_000_000n + BigInt(nsec), out);
-      expect(out).toEqual({ sec: Number(sec), nsec });
-    }
-  });
-
-  test('failures become Linux numbers, and our own bugs stay errors', () => {
-    expect(errnoOf(new DirError(ESTALE, 'x'))).toBe(ESTALE);
-    expect(errnoOf(Object.assign(new Error('x'), { code: 'EACCES', errno: -13 }))).toBe(EACCES);
-    expect(errnoOf(Object.assign(new Error('x'), { code: 'EACCES', errno: -4092 }))).toBe(EACCES);
-    expect(errnoOf(Object.assign(new Error('x'), { code: 'UNKNOWN', errno: -4094 }))).toBe(EIO);
-    expect(() => errnoOf(new TypeError('x'))).toThrow('x');
   });
 });

@@ -3,8 +3,9 @@
  * entry that stays is listed exactly once, whatever comes and goes meanwhile. Cookie n resumes after the n-th entry;
  * "." and ".." are the first two.
  *
- * node:fs tells no inode numbers, native system calls do. Without, an entry that is not known is asked for its own, unless
- * the client looks it up too. What cannot be asked, or is on another device, carries FUSE's "unknown inode number".
+ * node:fs tells no inode numbers, native system calls do. Without, an entry that is not known is asked for its own,
+ * unless the client looks it up too. What cannot be asked, or is on another device, carries FUSE's "unknown inode
+ * number".
  */
 import type { ByteString } from '../../base/bytes.ts';
 import type { DirSink, DirStream } from '../../host/file-system.ts';
@@ -65,11 +66,15 @@ export class DirectoryStream implements DirStream {
   #inoOf(index: number, isLookedUp: boolean): number {
     const ino = this.#listing.inos[index] as number;
     if (index < 2) return ino;
+    const isShared = this.#directory.ino < FIRST_MIXED;
+    // What is mounted on a directory has another number than the listing says, and perhaps we know it.
+    const isTold = ino !== UNTOLD_INO && this.#listing.types[index] !== S_IFDIR;
+    if (isTold && isShared && ino < FIRST_MIXED) return ino;
     const name = this.#listing.names[index] as ByteString;
     const known = this.#directory.children?.get(name);
     if (known !== undefined || isLookedUp) return known?.ino ?? UNKNOWN_INO;
-    // Here our numbers are not the system's.
-    if (this.#directory.ino >= FIRST_MIXED) return UNKNOWN_INO;
+    // Elsewhere our numbers are not the system's.
+    if (!isShared) return UNKNOWN_INO;
     const real = ino === UNTOLD_INO ? this.#askFor(name) : ino;
     return real < FIRST_MIXED ? real : UNKNOWN_INO;
   }
