@@ -1,6 +1,7 @@
 /**
  * Objects anchored by O_PATH descriptors, used through the procfs descriptor directory: `/proc/self/fd/N` is the object
- * itself, `/proc/self/fd/N/name` one name in it. No path of the tree is ever resolved as a whole.
+ * itself, `/proc/self/fd/N/name` one name in it; native calls take N and the name (at.ts). No path of the tree is ever
+ * resolved as a whole.
  *
  * Evicted descriptors are opened again through the parent's and the name, and count only if it is the same object.
  * Kept open: the root, directories with open handles, and what has lost its last known name. An open file has a

@@ -1,6 +1,6 @@
 /**
- * The system calls that node:fs lacks, where an optional package provides them; without it nothing changes. Nothing
- * here throws: what is not a count or OK is an errno, negated where the result is a count.
+ * The system calls that node:fs lacks, or makes dear, where an optional package provides them; without it nothing
+ * changes. Nothing here throws but `at`: what is not a count or OK is an errno, negated where the result is a count.
  *
  * Paths are those of the descriptor anchor, so "the object at a path" is the one that `/proc/self/fd/N` names, and "the
  * name at a path" is one name directly in it: no path of the tree is resolved as a whole here either.
