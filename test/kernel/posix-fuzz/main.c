@@ -160,7 +160,8 @@ static int take_word(const char *word) {
   if (strcmp(word, "dir") == 0) {
     features.specials = features.xattrs = features.exchange = 0;
     features.tmpfile = features.nanoseconds = features.holes = 0;
-  } else if (strcmp(word, "no-permissions") == 0) features.checked_by_kernel = 0;
+  } else if (strcmp(word, "no-xattrs") == 0) features.xattrs = 0;
+  else if (strcmp(word, "no-permissions") == 0) features.checked_by_kernel = 0;
   else if (strcmp(word, "writeback") == 0) features.writeback = 1;
   else if (strcmp(word, "no-shrink") == 0) should_shrink = 0;
   else if (strcmp(word, "loud") == 0) is_loud = 1;
