@@ -14,7 +14,7 @@ const HELP = `Usage: virtiofs COMMAND [OPTION…]
       Serve a directory to four guests through a small DAX window, check every byte against node:fs, then let four
       guests change one tree at once and check what they leave. Exit code 1 on any mismatch.
   bench [NAME…] [--json FILE]
-      Measure, as ratios to a reference in the same run. NAME: copy, roundtrip, window.
+      Measure, as ratios to a reference in the same run. NAME: copy, roundtrip, window, mapped, fio, allocation, kernel.
 
   mount SPEC MOUNTPOINT [-o OPTION,…]
       Serve SPEC (memory, memory:SIZE, dir:PATH) to the Linux kernel, in the foreground, until it is unmounted or a

@@ -180,9 +180,16 @@ export class Player {
 
   // ---- what may fail -------------------------------------------------------------------------------------------
 
+  wasTight = false;
+
   get isTight(): boolean {
     const { pageCache } = this.world.host.core;
     return this.pinnedPages > 0 || (!this.world.isBacked && pageCache.freeFrames < 120);
+  }
+
+  /** Now, or before the last `attempt`. */
+  get mayRunOut(): boolean {
+    return this.wasTight || this.isTight;
   }
 
   get isFaulty(): boolean {
@@ -191,11 +198,13 @@ export class Player {
 
   /** Runs something that may fail for want of memory, or because a backing is faulty; then it throws Tolerated. */
   attempt<T>(run: () => T): T {
+    // Before, too: what another guest has posted (RELEASE, FORGET) may free pages in the round that refuses ours.
+    this.wasTight = this.isTight;
     try {
       return run();
     } catch (error) {
       const code = (error as { code?: string }).code ?? '';
-      const wantsRoom = (code === 'ENOSPC' || code === 'ENOMEM') && (this.isTight || this.isFaulty);
+      const wantsRoom = (code === 'ENOSPC' || code === 'ENOMEM') && (this.mayRunOut || this.isFaulty);
       if (wantsRoom || (code === 'EIO' && this.isFaulty)) {
         this.note(`  failed: ${code}`);
         throw new Tolerated(code);

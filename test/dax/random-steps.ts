@@ -84,7 +84,7 @@ function writeAt(p: Player, handle: Handle, pos: number, data: Uint8Array): void
   handle.model.writers.add(handle.player);
   try {
     const n = p.attempt(() => handle.file.write(data, 0, data.length, pos));
-    if (n < data.length) same(p.isTight || p.isFaulty, true, `wrote ${n} of ${data.length} bytes`);
+    if (n < data.length) same(p.mayRunOut || p.isFaulty, true, `wrote ${n} of ${data.length} bytes`);
     p.wrote(handle.model, pos, data.subarray(0, n));
     if (n < data.length) p.halfWritten(handle, pos, data);
   } catch (error) {
@@ -178,7 +178,7 @@ const copy: Step = (p) => {
     const isOverlap = from.model === to.model && pos < toPos + length && toPos < pos + length;
     same(code, isOverlap ? 'EINVAL' : undefined, 'copy_file_range');
     if (isOverlap) return;
-    same(n === data.length || ((p.isTight || p.isFaulty) && n < data.length), true, `copied ${n} of ${data.length}`);
+    same(n === data.length || ((p.mayRunOut || p.isFaulty) && n < data.length), true, `copied ${n} of ${data.length}`);
     p.wrote(to.model, toPos, data.subarray(0, n));
     if (n < data.length) p.halfWritten(to, toPos, data);
   } catch (error) {
