@@ -13,8 +13,8 @@ export type TimeLike = number | bigint | Date | TimeChange;
 
 const NSEC_PER_SEC = 1_000_000_000n;
 
-/** As in node:fs. */
-const FLAGS: Readonly<Record<string, number>> = {
+/** The words for flags of node:fs. */
+export const OPEN_FLAGS: Readonly<Record<string, number>> = {
   r: m.O_RDONLY,
   rs: m.O_RDONLY | m.O_SYNC,
   'r+': m.O_RDWR,
@@ -33,7 +33,7 @@ const FLAGS: Readonly<Record<string, number>> = {
 
 export function openFlags(flags: string | number): number {
   if (typeof flags === 'number') return flags;
-  const number = FLAGS[flags];
+  const number = OPEN_FLAGS[flags];
   if (number === undefined) throw new TypeError(`unknown open flags: ${JSON.stringify(flags)}`);
   return number;
 }

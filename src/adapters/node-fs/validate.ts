@@ -1,5 +1,6 @@
 /** Checks of arguments, in the order and the words of node:fs. */
 import { type ByteString, bytesOfArray, bytesOfText } from '../../base/bytes.ts';
+import { OPEN_FLAGS } from '../../guest/arguments.ts';
 import * as m from '../../wire/mode.ts';
 import { abortError, codedError, outOfRange, wrongType, wrongValue } from './errors.ts';
 
@@ -11,23 +12,7 @@ const MAX_UINT32 = 2 ** 32 - 1;
 const MAX_ID = MAX_UINT32;
 const BUFFERS = 'an instance of Buffer, TypedArray, or DataView';
 
-/** As in Node; the letters of one set in any order that Node knows. */
-const FLAGS: Readonly<Record<string, number>> = {
-  r: m.O_RDONLY,
-  rs: m.O_RDONLY | m.O_SYNC,
-  'r+': m.O_RDWR,
-  'rs+': m.O_RDWR | m.O_SYNC,
-  w: m.O_TRUNC | m.O_CREAT | m.O_WRONLY,
-  wx: m.O_TRUNC | m.O_CREAT | m.O_WRONLY | m.O_EXCL,
-  'w+': m.O_TRUNC | m.O_CREAT | m.O_RDWR,
-  'wx+': m.O_TRUNC | m.O_CREAT | m.O_RDWR | m.O_EXCL,
-  a: m.O_APPEND | m.O_CREAT | m.O_WRONLY,
-  ax: m.O_APPEND | m.O_CREAT | m.O_WRONLY | m.O_EXCL,
-  as: m.O_APPEND | m.O_CREAT | m.O_WRONLY | m.O_SYNC,
-  'a+': m.O_APPEND | m.O_CREAT | m.O_RDWR,
-  'ax+': m.O_APPEND | m.O_CREAT | m.O_RDWR | m.O_EXCL,
-  'as+': m.O_APPEND | m.O_CREAT | m.O_RDWR | m.O_SYNC,
-};
+/** The letters of a word in another order that Node knows too. */
 const OTHER_ORDER: Readonly<Record<string, string>> = {
   sr: 'rs',
   'sr+': 'rs+',
@@ -64,7 +49,7 @@ export function openFlags(flags: unknown, name = 'flags'): number {
   if (typeof flags === 'number') return int32(flags, name, -(2 ** 31));
   if (flags === null || flags === undefined) return m.O_RDONLY;
   const text = String(flags);
-  const number = FLAGS[OTHER_ORDER[text] ?? text];
+  const number = OPEN_FLAGS[OTHER_ORDER[text] ?? text];
   if (typeof flags !== 'string' || number === undefined) throw wrongValue('flags', flags);
   return number;
 }
